@@ -1,0 +1,138 @@
+"""The settings of this machine: the one place that reads configuration files, key files and the environment.
+
+Everything that decides is pure and in `awfproxy.core`; here are only the reads, and the words for those that fail.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+
+import msgspec
+
+from awfproxy.core.credentials import CredentialKind
+from awfproxy.core.environment import Environment
+from awfproxy.core.secret import SECRET_MAX, Secret, SecretError
+from awfproxy.core.settings import Settings, SettingsError
+from awfproxy.core.settings_environment import from_environment
+from awfproxy.core.settings_file import from_file
+from awfproxy.core.toml_tables import Document
+
+#: Bytes of the largest configuration file read.  A thousand ports fit; a log file given by mistake does not.
+CONFIGURATION_MAX = 1024 * 1024
+
+
+def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
+    """The settings, from the file and the environment or from the environment alone.
+
+    :param config_path: the configuration file; None: the one that AWFPROXY_CONFIG names, and if it names none, there
+        is no file.
+    :raises SettingsError: with every fault found, also for a file that cannot be read.
+    """
+    directory = os.getcwd()
+    path = config_path or environ.get("AWFPROXY_CONFIG", "").strip() or None
+    if path is None:
+        credentials = Credentials(environ, directory)
+        return _with_warnings(from_environment(environ, directory, credentials.read), credentials.warnings)
+    file_directory = os.path.dirname(os.path.abspath(path))
+    credentials = Credentials(environ, file_directory)
+    settings = from_file(
+        _text_of(path), path, environ, directory=directory, file_directory=file_directory, read=credentials.read
+    )
+    return _with_warnings(settings, credentials.warnings)
+
+
+class Credentials:
+    """Reads credentials from where the settings say they are.
+
+    :param directory: what relative names of key files are relative to; absolute.
+    """
+
+    def __init__(self, environ: Mapping[str, str], directory: str) -> None:
+        self._environ = environ
+        self._directory = directory
+        #: whole sentences, about key files that others may read
+        self.warnings: list[str] = []
+
+    def read(self, kind: CredentialKind, name: str) -> Secret | str | None:
+        """A `credentials.ReadCredential`."""
+        if kind == "env":
+            value = self._environ.get(name, "")
+            return _secret(value) if value.strip() else None
+        if kind == "file":
+            return self._from_file(os.path.join(self._directory, os.path.expanduser(name)), name)
+        folder = self._environ.get("CREDENTIALS_DIRECTORY", "").strip()
+        if not folder:
+            return f"names the systemd credential `{name}`, but systemd gave none (is LoadCredential= in the unit?)"
+        if "/" in name or name in (".", ".."):
+            return f"names the systemd credential `{name}`, which is no file name"
+        return self._from_file(os.path.join(folder, name), name)
+
+    def _from_file(self, path: str, name: str) -> Secret | str:
+        try:
+            raw, mode = _read_file(path, SECRET_MAX + 2)  # two more: a line end does not count
+        except OSError as error:
+            return f"names the file `{name}`, which cannot be read: {_why(error)}"
+        if mode & stat.S_IROTH:
+            self.warnings.append(f"{name}: everyone on this machine can read this key file; chmod it to 0600 or 0640.")
+        return _secret(raw)
+
+
+def _secret(value: bytes | str) -> Secret | str:
+    try:
+        return Secret(value)
+    except SecretError as error:
+        # The words alone: the exception's traceback has the value among its locals.
+        return f"is not usable: {error}"
+
+
+def _text_of(path: str) -> str:
+    try:
+        return _read_file(path, CONFIGURATION_MAX)[0].decode()
+    except OSError as error:
+        raise SettingsError([f"{path}: cannot be read: {_why(error)}."]) from None
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{path}: is not UTF-8 (at byte {error.start}), which TOML must be."]) from None
+
+
+def _read_file(path: str, most: int) -> tuple[bytes, int]:
+    """The bytes of a file, and its mode.
+
+    :raises OSError: also for one of more than `most` bytes, and for anything that is not a file: opening a pipe
+        without a writer would hang the start.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise OSError(0, "it is not a regular file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(0, f"it is larger than {most} bytes")
+    return data, mode
+
+
+def _why(error: OSError) -> str:
+    text = error.strerror or "the system does not say why"
+    return text[:1].lower() + text[1:]
+
+
+def _with_warnings(settings: Settings, warnings: list[str]) -> Settings:
+    return msgspec.structs.replace(settings, warnings=(*settings.warnings, *warnings))
+
+
+def log_dir(environ: Mapping[str, str]) -> str:
+    """The folder in which the proxy of this environment keeps its logs, found without its keys; absolute.
+
+    :raises SettingsError: where nothing says which, or the file that AWFPROXY_CONFIG names cannot be read.
+    """
+    directory = os.getcwd()
+    environment = Environment(environ, directory)
+    path = environment.get("AWFPROXY_CONFIG")
+    if path is not None:
+        given = Document(_text_of(path), path).service.log_dir
+        if given is not None:
+            return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
+    found = environment.log_dir(awf=path is None)
+    if found is None:
+        raise SettingsError(["There is no folder of logs; set AWF_TOKEN_LOG_DIR (or HOME), or name the files to read."])
+    return found[0]

@@ -1,0 +1,1 @@
+"""The ground floor: pure rules and parsers.  No Twisted, no clock, no file, no socket."""

@@ -1,0 +1,140 @@
+"""Server endpoint strings ("tcp:10000:interface=127.0.0.1"), read without Twisted.
+
+Rules (twisted.internet.endpoints.serverFromString): parts are separated by ":", a backslash takes the next character
+as it is, `name=value` parts are named and the others count by position.  Only what the proxy must know beforehand is
+checked here: the kind, the port, that a tcp listener does not open itself to the network by omission, and that two
+listeners do not want the same address.  The rest is Twisted's to judge when it opens the listener.
+"""
+
+import difflib
+import ipaddress
+
+import msgspec
+
+#: Kinds that are served on the fast path.  Any other goes to Twisted's endpoint plugins, with a warning.
+FAST = ("tcp", "unix", "ssl", "tls", "systemd")
+
+#: Kinds that Twisted knows by itself beside those.
+SLOW = ("tcp6", "haproxy", "stdio", "fd")
+
+#: Where a tcp listener binds that names no interface: agents of this host, nobody else.
+LOOPBACK = "127.0.0.1"
+
+#: Interfaces that take every address, and with it every other listener's.
+_WILDCARDS = ("", "0.0.0.0", "::")
+
+_PORT_MAX = 65535
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A server endpoint string that was understood."""
+
+    #: the string to give to Twisted; a tcp one names its interface
+    text: str
+    kind: str
+    #: tcp, ssl and tls only; None for others
+    port: int | None = None
+    interface: str = ""
+    #: unix only
+    path: str = ""
+    #: a sentence, where the string works but not on the fast path
+    warning: str | None = None
+
+    def same_place(self, other: "Endpoint") -> bool:
+        """Would both want the same address?  Port 0 never clashes: the kernel picks a free one."""
+        if self.path or other.path:
+            return self.path == other.path
+        if not self.port or self.port != other.port:
+            return self.port is None and self.text == other.text
+        anywhere = self.interface in _WILDCARDS or other.interface in _WILDCARDS
+        return anywhere or self.interface == other.interface
+
+
+def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
+    """An endpoint string's meaning, or what is wrong with it (the end of a sentence that begins with the key).
+
+    :param interface: address for tcp-like kinds that name none.
+    """
+    parts = _split(text.strip())
+    kind = parts[0][1]
+    if kind.isdigit():
+        return f"is a port number alone; write `tcp:{kind}`"
+    if kind not in FAST:
+        near = difflib.get_close_matches(kind, FAST + SLOW, 1)
+        if not parts[1:] or (kind not in SLOW and near):
+            return f"is no server endpoint string; it begins like `{near[0] if near else 'tcp'}:...`"
+        note = f"is served on Twisted's own transports, not on the fast path (that takes {', '.join(FAST)})"
+        return Endpoint(text.strip(), kind, warning=note)
+    named = {name: value for name, value in parts[1:] if name}
+    positional = [value for name, value in parts[1:] if not name]
+    if kind == "unix":
+        path = named.get("address", positional[0] if positional else "")
+        if not path:
+            return "names no path; write `unix:/run/awfproxy/openai.sock`"
+        return Endpoint(text.strip(), kind, path=path)
+    if kind == "systemd":
+        if "index" in named or "name" not in named:
+            # By index the order of the lines in the .socket unit would decide which credential a port spends.
+            return "must name its socket; write `systemd:domain=INET:name=openai` (FileDescriptorName= of its unit)"
+        return Endpoint(text.strip(), kind)
+    return _tcp(text.strip(), kind, named, positional, interface)
+
+
+def _tcp(text: str, kind: str, named: dict[str, str], positional: list[str], default: str) -> Endpoint | str:
+    port = named.get("port", positional[0] if positional else "")
+    if not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
+        return f"has no port number between 0 and {_PORT_MAX}; write `{kind}:10000`"
+    if len(positional) > 1 and kind == "tcp":
+        return f"has an unnamed part `{positional[1]}`; write `tcp:{port}:interface={positional[1]}`"
+    if "interface" in named:
+        try:
+            address = ipaddress.ip_address(named["interface"])
+        except ValueError:
+            return f"binds to `{named['interface']}`, which is no IP address (in IPv6 each colon is written `\\:`)"
+        return Endpoint(text, kind, int(port), str(address))
+    bound = default.replace(":", "\\:")
+    return Endpoint(f"{text}:interface={bound}", kind, int(port), default)
+
+
+def _split(text: str) -> list[tuple[str, str]]:
+    """(name, value) of each part; the name is "" for a positional one."""
+    parts: list[tuple[str, str]] = []
+    name, value, escaped = "", "", False
+    for char in text:
+        if escaped:
+            value, escaped = value + char, False
+        elif char == "\\":
+            escaped = True
+        elif char == ":":
+            parts.append((name, value))
+            name, value = "", ""
+        elif char == "=" and not name:
+            name, value = value, ""
+        else:
+            value += char
+    parts.append((name, value))
+    return parts
+
+
+class Listeners:
+    """The listeners of one configuration: no two in one place."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self._seen: list[tuple[str, Endpoint]] = []
+
+    def add(self, text: str, whose: str, interface: str = LOOPBACK) -> Endpoint | str:
+        """The endpoint, or what is wrong with it (the rest of a sentence that begins with the key).
+
+        :param whose: who listens there, for messages about it ("`ports.openai`").
+        """
+        endpoint = parse_endpoint(text, interface)
+        if isinstance(endpoint, str):
+            return endpoint
+        for other, taken in self._seen:
+            if endpoint.same_place(taken):
+                return f"is `{endpoint.text}`, where {other} listens already (`{taken.text}`)"
+        self._seen.append((whose, endpoint))
+        if endpoint.warning:
+            self.warnings.append(f"{whose}: `{endpoint.text}` {endpoint.warning}.")
+        return endpoint

@@ -1,0 +1,168 @@
+"""What the environment says, with or without a configuration file.
+
+Rules: the names are AWF's (PRODUCT section 2), systemd's, XDG's and the usual ones for a proxy; an empty variable is an
+unset one.  With a file only `AWFPROXY_*`, the folders and the network's own variables (HTTPS_PROXY, NO_PROXY) count;
+the file has the rest.  A misspelt `AWFPROXY_` name is worth a warning, a wrong value is an error.
+"""
+
+import difflib
+import ipaddress
+import posixpath
+from collections.abc import Mapping
+
+from awfproxy.core.endpoints import LOOPBACK
+from awfproxy.core.settings import Proxy, Upstream
+from awfproxy.core.urls import goes_direct, parse_allowed_host, parse_proxy
+
+#: Every variable of our own, for the warning about misspelt ones and for the documentation's test.
+OWN_NAMES = (
+    "AWFPROXY_ADMIN",
+    "AWFPROXY_ALLOWED_HOSTS",
+    "AWFPROXY_BIND",
+    "AWFPROXY_CONFIG",
+    "AWFPROXY_STATE_DIR",
+    "AWFPROXY_WORKERS",
+)
+
+#: Other people's variables that are read.
+OTHER_NAMES = (
+    "AWF_RATE_LIMIT_BYTES_PM",
+    "AWF_RATE_LIMIT_ENABLED",
+    "AWF_RATE_LIMIT_RPH",
+    "AWF_RATE_LIMIT_RPM",
+    "AWF_TOKEN_LOG_DIR",
+    "CREDENTIALS_DIRECTORY",
+    "HOME",
+    "HTTPS_PROXY",
+    "LOGS_DIRECTORY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "STATE_DIRECTORY",
+    "XDG_STATE_HOME",
+)
+
+#: Variables of the test suite, which runs the proxy in its own environment.
+_TESTS = ("AWFPROXY_CORPUS", "AWFPROXY_TEST_REACTOR")
+
+_TRUE = ("1", "on", "true", "yes")
+_FALSE = ("", "0", "false", "no", "off")
+
+#: A value and the name of where it is from, for `awf config show`.
+Sourced = tuple[str, str]
+
+
+class Environment:
+    """The variables, read; `faults` and `warnings` hold whole sentences.
+
+    :param directory: what relative paths in variables are relative to; absolute.
+    """
+
+    def __init__(self, variables: Mapping[str, str], directory: str) -> None:
+        self._variables = variables
+        self._directory = directory
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+        self.admin: str | None = self.get("AWFPROXY_ADMIN")
+        #: address of tcp listeners that name none
+        self.bind = self._bind()
+        self.allowed_hosts = self._allowed_hosts()
+        #: the variable that names the CONNECT proxy; None: there is none
+        self.proxy_source: str | None = None
+        self._proxy = self._read_proxy()
+        if self.get("AWFPROXY_WORKERS") not in (None, "1"):
+            self.faults.append("AWFPROXY_WORKERS: more than one worker is not supported in this version; unset it.")
+        for name in variables:
+            if name.startswith("AWFPROXY_") and name not in OWN_NAMES and name not in _TESTS:
+                near = difflib.get_close_matches(name, OWN_NAMES, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(OWN_NAMES)}."
+                self.warnings.append(f"{name} is not a variable of awfproxy; {hint}")
+
+    def get(self, name: str) -> str | None:
+        """The variable's value without white space around it; None: unset or empty."""
+        return self._variables.get(name, "").strip() or None
+
+    def log_dir(self, *, awf: bool) -> Sourced | None:
+        """The folder of the logs, absolute.  None: nothing says where.
+
+        :param awf: whether AWF_TOKEN_LOG_DIR counts (not where a configuration file has been read).
+        """
+        if awf and (path := self.get("AWF_TOKEN_LOG_DIR")):
+            return self.absolute(path, self._directory), "environment AWF_TOKEN_LOG_DIR"
+        return self._systemd("LOGS_DIRECTORY") or self._xdg("logs")
+
+    def state_dir(self) -> Sourced | None:
+        """The folder of the state, absolute.  None: nothing says where."""
+        if path := self.get("AWFPROXY_STATE_DIR"):
+            return self.absolute(path, self._directory), "environment AWFPROXY_STATE_DIR"
+        return self._systemd("STATE_DIRECTORY") or self._xdg("")
+
+    def absolute(self, path: str, directory: str) -> str:
+        """`path` with `~/` resolved, relative to `directory`: the daemonised process has another working folder."""
+        home = self.get("HOME")
+        if home and (path == "~" or path.startswith("~/")):
+            path = posixpath.join(home, path[2:])
+        return posixpath.normpath(posixpath.join(directory, path))
+
+    def proxy_for(self, upstream: Upstream) -> Proxy | None:
+        """The CONNECT proxy to go through; None: straight.  Plain http upstreams are never proxied."""
+        if upstream.scheme != "https" or self._proxy is None:
+            return None
+        no_proxy = self.get("no_proxy") or self.get("NO_PROXY") or ""
+        return None if goes_direct(upstream, no_proxy) else self._proxy
+
+    def refuse_rates(self) -> None:
+        """Without a file: AWF's rate limits are wanted and this version has none."""
+        wanted = (self.get("AWF_RATE_LIMIT_ENABLED") or "").lower()
+        if wanted in _TRUE:
+            self.faults.append("AWF_RATE_LIMIT_ENABLED: rate limits are not supported in this version; unset it.")
+        elif wanted not in _FALSE:
+            self.faults.append("AWF_RATE_LIMIT_ENABLED: must be `true` or `false`.")
+
+    def _bind(self) -> str:
+        text = self.get("AWFPROXY_BIND")
+        if text is None:
+            return LOOPBACK
+        try:
+            return str(ipaddress.ip_address(text.strip("[]")))
+        except ValueError:
+            self.faults.append("AWFPROXY_BIND: must be an IP address, like 127.0.0.1 or 0.0.0.0.")
+            return LOOPBACK
+
+    def _allowed_hosts(self) -> tuple[str, ...]:
+        hosts = []
+        for entry in (self.get("AWFPROXY_ALLOWED_HOSTS") or "").split(","):
+            host = parse_allowed_host(entry)
+            if host is not None:
+                hosts.append(host)
+            elif entry.strip():
+                self.faults.append(
+                    f"AWFPROXY_ALLOWED_HOSTS: `{entry.strip()}` is no host name (no scheme, no port, no wildcard)."
+                )
+        return tuple(hosts)
+
+    def _read_proxy(self) -> Proxy | None:
+        # The lower-case name first, as curl has it.
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            if text := self.get(name):
+                proxy = parse_proxy(text)
+                if isinstance(proxy, Proxy):
+                    self.proxy_source = f"environment {name}"
+                    return proxy
+                self.faults.append(f"{name}: {proxy}.")
+                return None
+        return None
+
+    def _systemd(self, name: str) -> Sourced | None:
+        """systemd gives a list with colons between where a unit names several folders; the first is the main one."""
+        first = (self.get(name) or "").split(":")[0]
+        return (self.absolute(first, self._directory), f"environment {name}") if first else None
+
+    def _xdg(self, folder: str) -> Sourced | None:
+        """The XDG base directory specification: a relative XDG_STATE_HOME is to be ignored."""
+        base, name = self.get("XDG_STATE_HOME"), "XDG_STATE_HOME"
+        if base is None or not posixpath.isabs(base):
+            home, name = self.get("HOME"), "HOME"
+            if home is None or not posixpath.isabs(home):
+                return None
+            base = posixpath.join(home, ".local", "state")
+        return posixpath.normpath(posixpath.join(base, "awfproxy", folder)), f"environment {name}"

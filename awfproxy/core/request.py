@@ -1,0 +1,204 @@
+"""What the proxy reads of a request's body, and the one change it may make to it.
+
+One pass: msgspec walks the JSON once and keeps the few members of interest as raw slices; nothing else of the body is
+built (prompts stay bytes).  A member of a wrong type counts as not said.  No body makes these functions raise.
+
+Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_tokens`; Anthropic and Cohere `max_tokens`;
+Gemini `generationConfig.maxOutputTokens`; Bedrock `inferenceConfig.maxTokens`; Ollama `options.num_predict`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from awfproxy.core.kinds import Kind
+
+#: characters of a model's name that are kept: names go into every record and a label of the metrics
+MODEL_MAX: Final = 256
+#: a limit above this is taken for not said: no model answers with a million million tokens
+COUNT_MAX: Final = 10**12
+#: bytes of a multipart form's head that are searched for its small fields
+FORM_FIELD_MAX: Final = 256
+
+
+class Peek(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request's body says; None: not said."""
+
+    model: str | None = None
+    stream: bool | None = None
+    #: the largest limit on generated tokens that the body names, for one choice
+    max_output_tokens: int | None = None
+    #: how many choices are asked for
+    n: int | None = None
+    #: the client itself asks for usage in the stream (`stream_options.include_usage` is true)
+    asks_usage: bool = False
+    #: the Responses API's `background`
+    background: bool | None = None
+    #: the body has `stream_options`, whatever its value
+    has_stream_options: bool = False
+    #: meant as JSON, and not valid JSON
+    malformed: bool = False
+
+
+class _Body(msgspec.Struct):
+    model: Raw | UnsetType = UNSET
+    stream: Raw | UnsetType = UNSET
+    stream_options: Raw | UnsetType = UNSET
+    max_tokens: Raw | UnsetType = UNSET
+    max_completion_tokens: Raw | UnsetType = UNSET
+    max_output_tokens: Raw | UnsetType = UNSET
+    generation: Raw | UnsetType = msgspec.field(name="generationConfig", default=UNSET)
+    inference: Raw | UnsetType = msgspec.field(name="inferenceConfig", default=UNSET)
+    options: Raw | UnsetType = UNSET
+    n: Raw | UnsetType = UNSET
+    background: Raw | UnsetType = UNSET
+
+
+class _Limits(msgspec.Struct):
+    gemini: Raw | UnsetType = msgspec.field(name="maxOutputTokens", default=UNSET)
+    bedrock: Raw | UnsetType = msgspec.field(name="maxTokens", default=UNSET)
+    ollama: Raw | UnsetType = msgspec.field(name="num_predict", default=UNSET)
+    candidates: Raw | UnsetType = msgspec.field(name="candidateCount", default=UNSET)
+    include_usage: Raw | UnsetType = UNSET
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_limits = msgspec.json.Decoder(_Limits).decode
+_decode_text = msgspec.json.Decoder(str).decode
+_decode_flag = msgspec.json.Decoder(bool).decode
+_decode_count = msgspec.json.Decoder(int).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+# msgspec's own errors, and what deep nesting and broken UTF-8 end in
+_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
+
+_NOTHING: Final = Peek()
+_MALFORMED: Final = Peek(malformed=True)
+_NO_LIMITS: Final = _Limits()
+
+
+def peek(body: bytes, content_type: bytes) -> Peek:
+    """What ``body`` says.  At most 1 ms a megabyte; the body must be decoded (`decoders.decode_body`) if it came compressed."""
+    if not body:
+        return _NOTHING
+    kind = content_type[:64].lower()
+    if kind.startswith((b"multipart/", b"audio/", b"image/", b"video/")):
+        return _form(body) if kind.startswith(b"multipart/form-data") else _NOTHING
+    try:
+        found = _decode_body(body)
+    except msgspec.ValidationError:
+        return _NOTHING  # JSON, but not an object
+    except _FAULTS:
+        return _MALFORMED if b"json" in kind else _NOTHING
+    stream_options = _limits(found.stream_options)
+    generation = _limits(found.generation)
+    limits = [
+        limit
+        for raw in (
+            found.max_tokens,
+            found.max_completion_tokens,
+            found.max_output_tokens,
+            generation.gemini,
+            _limits(found.inference).bedrock,
+            _limits(found.options).ollama,
+        )
+        if (limit := _count(raw)) is not None
+    ]
+    return Peek(
+        model=_model(found.model),
+        stream=_flag(found.stream),
+        max_output_tokens=max(limits, default=None),
+        n=_count(found.n if found.n is not UNSET else generation.candidates),
+        asks_usage=_flag(stream_options.include_usage) is True,
+        background=_flag(found.background),
+        has_stream_options=found.stream_options is not UNSET,
+    )
+
+
+def _limits(raw: Raw | UnsetType) -> _Limits:
+    if raw is UNSET:
+        return _NO_LIMITS
+    try:
+        return _decode_limits(raw)
+    except _FAULTS:
+        return _NO_LIMITS
+
+
+def _model(raw: Raw | UnsetType) -> str | None:
+    if raw is UNSET:
+        return None
+    try:
+        return _decode_text(raw)[:MODEL_MAX] or None
+    except _FAULTS:
+        return None
+
+
+def _flag(raw: Raw | UnsetType) -> bool | None:
+    if raw is UNSET:
+        return None
+    try:
+        return _decode_flag(raw)
+    except _FAULTS:
+        return None
+
+
+def _count(raw: Raw | UnsetType) -> int | None:
+    if raw is UNSET:
+        return None
+    try:
+        count = _decode_count(raw)
+    except _FAULTS:
+        return None
+    return count if 0 <= count <= COUNT_MAX else None
+
+
+def _form(body: bytes) -> Peek:
+    """The small fields of a form (audio, image edits): the file beside them is skipped by one search."""
+    stream = _form_field(body, b"stream")
+    return Peek(model=_form_field(body, b"model"), stream=None if stream is None else stream.lower() == "true")
+
+
+def _form_field(body: bytes, name: bytes) -> str | None:
+    at = body.find(b'name="%b"\r\n' % name)
+    if at < 0:
+        return None
+    start = body.find(b"\r\n\r\n", at, at + FORM_FIELD_MAX)
+    end = body.find(b"\r\n", start + 4, start + 4 + FORM_FIELD_MAX)
+    if start < 0 or end < 0:
+        return None
+    return body[start + 4 : end].decode("utf-8", "replace") or None
+
+
+def may_ask(kind: Kind | None) -> bool:
+    """Whether usage may be asked for on this kind of call: streaming chat, on the paths that are known to take it."""
+    return kind is not None and kind.may_ask_usage
+
+
+def ask_for_usage(body: bytes, seen: Peek) -> bytes | None:
+    """``body`` with `stream_options.include_usage` true; None: it cannot be asked for there.
+
+    Members keep their bytes.  Without `stream_options` the member is put in front and every other byte stays; with it,
+    the object is built anew around the members' own bytes (white space between them is lost, a repeated member is sent
+    once).
+
+    :param seen: what `peek` said of this body
+    """
+    if seen.malformed:
+        return None
+    if not seen.has_stream_options:
+        at = body.find(b"{") + 1
+        if at == 0:
+            return None
+        comma = b"" if body[at : at + 64].lstrip()[:1] == b"}" else b","
+        return b'%b"stream_options":{"include_usage":true}%b%b' % (body[:at], comma, body[at:])
+    try:
+        members: dict[str, Any] = _decode_members(body)
+        options = members["stream_options"]
+        kept: dict[str, Any] = {} if bytes(options) == b"null" else _decode_members(options)
+        kept["include_usage"] = True
+        members["stream_options"] = kept
+        return msgspec.json.encode(members)
+    except (*_FAULTS, KeyError):
+        return None

@@ -1,0 +1,248 @@
+"""Settings from a TOML text.
+
+Rules: the environment gives credentials, `AWFPROXY_*` (which goes before the file) and the network's own variables;
+everything else is in the file.  All faults of both are told at once.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from awfproxy.core.credentials import CredentialKind, ReadCredential
+from awfproxy.core.endpoints import Endpoint, Listeners
+from awfproxy.core.environment import Environment
+from awfproxy.core.providers import PROVIDERS, Provider
+from awfproxy.core.secret import Secret
+from awfproxy.core.settings import ADMIN, Port, Service, Settings, SettingsError, Upstream
+from awfproxy.core.toml_lines import Path
+from awfproxy.core.toml_tables import Document, PortTable, nearest
+from awfproxy.core.urls import parse_allowed_host, parse_allowed_origin, parse_upstream
+
+#: Headers that cannot carry a credential: they frame the message, belong to one hop (RFC 9110 section 7.6.1), or are
+#: the proxy's own.
+_NOT_FOR_CREDENTIALS = frozenset(
+    (
+        *("accept-encoding", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect"),
+        *("forwarded", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te"),
+        *("trailer", "transfer-encoding", "upgrade", "via", "x-request-id"),
+    )
+)
+#: RFC 9110 section 5.6.2.
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def from_file(
+    text: str,
+    name: str,
+    variables: Mapping[str, str],
+    *,
+    directory: str,
+    file_directory: str,
+    read: ReadCredential,
+) -> Settings:
+    """Settings from a file's text.
+
+    :param name: the file's name as people know it, for messages.
+    :param directory: the working folder, absolute: what relative paths in variables are relative to.
+    :param file_directory: the file's own folder, absolute: what relative paths in the file are relative to.
+    :param read: gives the credentials that the file names.
+    :raises SettingsError: with every fault found.
+    """
+    reading = _Reading(Document(text, name), Environment(variables, directory), read)
+    ports = [port for key, table in reading.document.ports.items() if (port := reading.port(key, table)) is not None]
+    service = reading.service(file_directory)
+    document = reading.document
+    if not document.ports and not document.faults:
+        document.faults.append((0, f"{name}: there is no port; add a table like `[ports.openai]`."))
+    faults = document.lines() + reading.environment.faults
+    if faults or service is None:
+        raise SettingsError(faults)
+    return Settings(
+        service=service,
+        ports=tuple(ports),
+        source=name,
+        sources=reading.sources,
+        warnings=(*reading.environment.warnings, *reading.warnings, *reading.listeners.warnings),
+    )
+
+
+class _Reading:
+    """One file on its way to settings."""
+
+    def __init__(self, document: Document, environment: Environment, read: ReadCredential) -> None:
+        self.document = document
+        self.environment = environment
+        self.listeners = Listeners()
+        self.warnings: list[str] = []
+        self.sources = {".".join(path): document.place(path) for path in document.given}
+        self._read = read
+
+    def service(self, file_directory: str) -> Service | None:
+        table, environment = self.document.service, self.environment
+        admin = self.listeners.add(environment.admin or table.admin or ADMIN, "the admin listener")
+        if environment.admin:
+            self.sources["service.admin"] = "environment AWFPROXY_ADMIN"
+        if isinstance(admin, str):
+            if environment.admin:
+                environment.faults.append(f"AWFPROXY_ADMIN: {admin}.")
+            else:
+                self.document.fault(("service", "admin"), admin)
+        log_dir = self._folder("log_dir", table.log_dir, file_directory)
+        own_state_dir = None if environment.get("AWFPROXY_STATE_DIR") else table.state_dir
+        state_dir = self._folder("state_dir", own_state_dir, file_directory)
+        if isinstance(admin, str) or log_dir is None or state_dir is None:
+            return None
+        return Service(
+            log_dir=log_dir,
+            state_dir=state_dir,
+            admin=admin.text,
+            drain_timeout=table.drain_timeout,
+            record_wait=table.record_wait,
+            request_memory=table.request_memory,
+            workers=table.workers,
+        )
+
+    def port(self, name: str, table: PortTable) -> Port | None:
+        """The port of one table; None where a fault was noted that leaves nothing to build."""
+        at: Path = ("ports", name)
+        provider = self._provider(at, table)
+        if provider is None:
+            return None
+        listener = self._listener(at, table, provider)
+        upstream = self._upstream(at, table, provider)
+        credential = self._credential(at, table, provider)
+        self._check_header(at, table)
+        if listener is None or upstream is None:
+            return None
+        proxy = self.environment.proxy_for(upstream)
+        self._note_environment(at, proxied=proxy is not None)
+        return Port(
+            name=name,
+            listen=listener.text,
+            provider=provider.name,
+            upstream=upstream,
+            credential=credential,
+            keyless=provider.default_upstream is None and table.credential is None,
+            credential_header=table.credential_header,
+            include_usage=table.include_usage or provider.include_usage,
+            allowed_hosts=(*self._each(at, "allowed_hosts", table.allowed_hosts), *self.environment.allowed_hosts),
+            allowed_origins=self._each(at, "allowed_origins", table.allowed_origins),
+            on_client_abort=table.on_client_abort,
+            max_request_body=table.max_request_body,
+            connect_timeout=table.connect_timeout,
+            first_byte_timeout=table.first_byte_timeout,
+            idle_timeout=table.idle_timeout,
+            proxy=proxy,
+        )
+
+    def _note_environment(self, at: Path, *, proxied: bool) -> None:
+        """What of a port comes from variables, for `sources`."""
+        environment = self.environment
+        if proxied and environment.proxy_source:
+            self.sources[".".join((*at, "proxy"))] = environment.proxy_source
+        if environment.allowed_hosts:
+            key = ".".join((*at, "allowed_hosts"))
+            parts = (self.sources.get(key), "environment AWFPROXY_ALLOWED_HOSTS")
+            self.sources[key] = ", ".join(part for part in parts if part)
+
+    def _folder(self, key: str, given: str | None, file_directory: str) -> str | None:
+        if given is not None:
+            return self.environment.absolute(given, file_directory)
+        found = self.environment.log_dir(awf=False) if key == "log_dir" else self.environment.state_dir()
+        if found is None:
+            self.document.fault(("service", key), "is missing, and neither systemd nor HOME says where it could be")
+            return None
+        path, self.sources[f"service.{key}"] = found
+        return path
+
+    def _provider(self, at: Path, table: PortTable) -> Provider | None:
+        if table.provider is None:
+            if (*at, "provider") not in self.document.given:
+                self.document.fault(at, f"has no `provider`; valid are {', '.join(PROVIDERS)}")
+            return None
+        provider = PROVIDERS.get(table.provider)
+        if provider is None:
+            hint = nearest(table.provider, tuple(PROVIDERS))
+            self.document.fault((*at, "provider"), f"is `{table.provider}`, which is not a provider{hint}")
+        return provider
+
+    def _listener(self, at: Path, table: PortTable, provider: Provider) -> Endpoint | None:
+        text = table.listen
+        if text is None:
+            if (*at, "listen") in self.document.given:
+                return None
+            if provider.default_port is None:
+                self.document.fault(at, "has no `listen`; write `listen = \"tcp:10010\"`")
+                return None
+            text = f"tcp:{provider.default_port}"
+        found = self.listeners.add(text, f"`{'.'.join(at)}`", self.environment.bind)
+        if isinstance(found, str):
+            self.document.fault((*at, "listen"), found)
+            return None
+        return found
+
+    def _upstream(self, at: Path, table: PortTable, provider: Provider) -> Upstream | None:
+        text = table.upstream or provider.default_upstream
+        if text is None:
+            if (*at, "upstream") not in self.document.given:
+                self.document.fault(at, "has no `upstream`; a generic port needs one, like `http://127.0.0.1:8000/v1`")
+            return None
+        upstream = parse_upstream(text)
+        if isinstance(upstream, str):
+            self.document.fault((*at, "upstream"), upstream)
+            return None
+        return upstream
+
+    def _credential(self, at: Path, table: PortTable, provider: Provider) -> Secret | None:
+        path = (*at, "credential")
+        if table.credential is None:
+            if path not in self.document.given and provider.default_upstream is not None:
+                self.warnings.append(
+                    f"{self.document.place(at)}: `{'.'.join(at)}` has no `credential`; its calls will be refused."
+                )
+            return None
+        given: list[tuple[CredentialKind, str]] = []
+        if table.credential.env is not None:
+            given.append(("env", table.credential.env))
+        if table.credential.file is not None:
+            given.append(("file", table.credential.file))
+        if table.credential.systemd is not None:
+            given.append(("systemd", table.credential.systemd))
+        if len(given) != 1:
+            self.document.fault(path, "must have exactly one of `env`, `file` and `systemd`")
+            return None
+        kind, where = given[0]
+        found = self._read(kind, where)
+        place = {"env": "environment", "file": "file", "systemd": "systemd credential"}[kind]
+        self.sources[".".join(path)] = f"{self.document.place(path)}, {place} {where}"
+        if found is None:
+            self.warnings.append(
+                f"{self.document.place(path)}: {where} is not set in the environment; the calls of"
+                f" `{'.'.join(at)}` will be refused."
+            )
+        elif isinstance(found, str):
+            self.document.fault(path, found)
+            return None
+        return found
+
+    def _check_header(self, at: Path, table: PortTable) -> None:
+        name = table.credential_header
+        if name is None:
+            return
+        path = (*at, "credential_header")
+        if not _TOKEN.issuperset(name):
+            self.document.fault(path, "is no header name (RFC 9110: letters, digits and -)")
+        elif name.lower() in _NOT_FOR_CREDENTIALS or name.lower().startswith(("x-awf-", "x-forwarded-")):
+            self.document.fault(path, f"is `{name}`, which is not for credentials; take another header")
+        elif table.credential is None:
+            self.document.fault(path, "is set without a `credential` to put into it")
+
+    def _each(self, at: Path, key: str, entries: tuple[str, ...]) -> tuple[str, ...]:
+        parse: Any = parse_allowed_host if key == "allowed_hosts" else parse_allowed_origin
+        shape = "host name (no scheme, no port, no wildcard)" if key == "allowed_hosts" else "origin (`https://host[:port]`)"
+        found = []
+        for entry in entries:
+            if (value := parse(entry)) is None:
+                self.document.fault((*at, key), f"has `{entry}` in it, which is no {shape}")
+            else:
+                found.append(value)
+        return tuple(found)

@@ -1,0 +1,108 @@
+"""Request targets: what may go upstream, under which path, and what stands in the record.
+
+Rules:
+
+* Only the origin form (RFC 9112 section 3.2.1) is forwarded.  The absolute form names a host of the client's choice, the
+  authority and asterisk forms name none; all three are refused.
+* Nothing that two parsers could read in two ways is forwarded: characters outside printable ASCII, `#`, a backslash in
+  the path, and dot segments however they are encoded are refused, because a server that resolves them would leave the
+  base path.
+* A run of slashes at the beginning becomes one: `//host/path` is another host to a parser of URL references.  Clients
+  whose base URL ends with a slash send it.
+* Otherwise the target goes on as it came: nothing is decoded, no case is changed, the query is kept (but for keys on the
+  providers that take them there).
+
+Refused is None.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+#: bytes of a path in a record (PRODUCT 5)
+RECORD_PATH_MAX: Final = 512
+
+#: Query parameters that carry a key at Google's APIs ("System parameters", cloud.google.com/apis/docs/system-parameters),
+#: and the spellings its SDKs have used.  `$httpHeaders` is among them because it can carry an Authorization header.
+KEY_PARAMETERS: Final = frozenset(
+    (b"key", b"$key", b"apikey", b"api_key", b"api-key", b"access_token", b"$access_token", b"oauth_token", b"bearer_token")
+    + (b"$httpheaders", b"httpheaders", b"x-goog-api-key", b"authorization")
+)
+
+# 0x21-0x7E without `#`
+_plain = re.compile(rb"/[!\"$-~]*").fullmatch
+# An encoded dot, slash, backslash or semicolon, however often its percent sign was encoded again.
+_encoded = re.compile(rb"%(?:25)*(2e|2f|5c|3b)", re.IGNORECASE)
+_DECODED: Final = {b"2e": b".", b"2f": b"/", b"5c": b"/", b"3b": b";"}
+_version_segment = re.compile(rb"/v\d[0-9a-z]*").fullmatch
+_version_twice = re.compile(rb"(/v\d[0-9a-z]*)\1(?=[/?]|$)").match
+
+
+def join(base: bytes, target: bytes) -> bytes | None:
+    """The target under the upstream's ``base`` path (`b""` or `b"/v1"`, no slash at its end); None: refused.
+
+    A base that the path already has is not put before it again, nor is a version that both have (base `/openai/v1`, path
+    `/v1/models`); `/v1/v1` of a client whose base URL and SDK both add the version becomes `/v1`.
+    """
+    if _plain(target) is None:
+        return None
+    if target.startswith(b"//"):
+        target = b"/" + target.lstrip(b"/")
+    path, mark, query = target.partition(b"?")
+    # b"/." and not only b"/..": a single dot is a segment too; `%` is rare in paths, so the slow look is too
+    if (b"/." in path or b"%" in path or b"\\" in path) and _escapes(path):
+        return None
+    if path.startswith(b"/v") and (twice := _version_twice(path)):
+        path = path[len(twice[1]) :]
+    if base and not (path.startswith(base) and (len(path) == len(base) or path[len(base)] == 0x2F)):
+        last = base[base.rfind(b"/") :]
+        shared = _version_segment(last) and (path == last or path.startswith(last + b"/"))
+        path = base + path[len(last) :] if shared else base + path
+    return path + mark + query
+
+
+def _escapes(path: bytes) -> bool:
+    """Whether a server that decodes, once or many times, could see a dot segment or a backslash in ``path``."""
+    if b"\\" in path:
+        return True
+    decoded = _encoded.sub(lambda found: _DECODED[found[1].lower()], path)
+    # Some servers cut parameters (`..;x`) off a segment before they resolve it.
+    return any(segment.partition(b";")[0] in (b".", b"..") for segment in decoded.split(b"/"))
+
+
+def strip_keys(target: bytes) -> bytes:
+    """``target`` without query parameters that carry a key; every other byte as it was."""
+    path, mark, query = target.partition(b"?")
+    if not mark:
+        return target
+    pairs = query.split(b"&")
+    kept = [pair for pair in pairs if not _carries_key(pair)]
+    if len(kept) == len(pairs):
+        return target
+    return path + b"?" + b"&".join(kept) if kept else path
+
+
+def _carries_key(pair: bytes) -> bool:
+    name = pair.partition(b"=")[0].replace(b"+", b" ")
+    if b"%" in name:
+        name = unquote_to_bytes(name)
+    return name.strip().lower() in KEY_PARAMETERS
+
+
+def record_path(target: bytes) -> str:
+    """The path of ``target`` for a record: no query, at most `RECORD_PATH_MAX` bytes of valid UTF-8, cut between characters.
+
+    Takes what was refused, too: the scheme and authority of an absolute form are left out, since they may hold a
+    password.
+    """
+    path = target.partition(b"?")[0].partition(b"#")[0]
+    if not path.startswith(b"/") and b"://" in path:
+        path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
+    # Longer ones cannot matter, and need not be decoded: no character's UTF-8 is shorter than the byte it came from.
+    path = path[:RECORD_PATH_MAX]
+    if path.isascii():
+        return path.decode("ascii")
+    text = path.decode("utf-8", "replace")
+    return text.encode()[:RECORD_PATH_MAX].decode("utf-8", "ignore")

@@ -1,0 +1,184 @@
+"""What has been read of one answer so far, document by document.
+
+* Usage of Anthropic's streams is laid over field by field (`message_start`, then each cumulative `message_delta`; nulls
+  say nothing); everybody else's is a snapshot, of which the last one counts as a whole.
+* ``null``, ``{}`` and objects without a number are no usage.
+* `final` is set when the figures are the terminal ones: with them the record says "reported", else "partial".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .counts import Usage, normalise, parse, sound
+from .dialects import OTHER
+from .fields import COUNT_PLACES, FINISH_PLACES, MODEL_PLACES, USAGE_PLACES
+from .outline import NONE, SOME, Outline
+
+__all__ = ["TERMINAL", "USAGE_ONLY", "Reading", "Usage"]
+
+#: What `Reading.take` says of a document (flags).
+TERMINAL = 1
+USAGE_ONLY = 2
+
+_ANTHROPIC_STREAM = (b'"message_start"', b'"message_delta"')
+_MODEL_MAX = 256
+
+
+class Reading:
+    """The result of a scan; complete after `Scanner.finish` or when `Scanner.ended`."""
+
+    __slots__ = (
+        "_errors",
+        "_excludes_cache",
+        "_known",
+        "_rank",
+        "_raw",
+        "_truncated",
+        "_usage",
+        "documents",
+        "final",
+        "finish_seen",
+        "framing",
+        "model",
+    )
+
+    def __init__(self) -> None:
+        #: "sse", "json", "ndjson", "json-array", "other"
+        self.framing = "other"
+        #: the first name of the model that was not empty
+        self.model: str | None = None
+        #: the usage is the terminal one
+        self.final = False
+        #: the model was seen to have finished (where cheap to know)
+        self.finish_seen = False
+        #: JSON documents read
+        self.documents = 0
+        self._raw: dict[str, Any] | None = None
+        self._rank = 0
+        self._excludes_cache = False
+        self._errors: dict[str, int] | None = None
+        self._known = False
+        self._usage: Usage | None = None
+        self._truncated = False
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Scan errors by reason: bad-count, bad-number, bad-json, decode, decoder-memory, encoding, ratio."""
+        self._normalise()
+        return self._errors or {}
+
+    @property
+    def usage(self) -> Usage | None:
+        """The figures so far; None when none came."""
+        self._normalise()
+        return self._usage
+
+    @property
+    def usage_truncated(self) -> bool:
+        """Unknown members of the provider's usage were dropped, because it was too large."""
+        self._normalise()
+        return self._truncated
+
+    def count_error(self, reason: str) -> None:
+        """Something could not be read; `reason` is one of the short list at `errors`."""
+        if self._errors is None:
+            self._errors = {}
+        self._errors[reason] = self._errors.get(reason, 0) + 1
+
+    def end(self) -> None:
+        """The stream's own end mark came: whatever usage there is, is the last."""
+        if self._raw is not None:
+            self.final = True
+
+    def take(self, outline: Outline, whole: bool = True) -> int:
+        """Read one document; `whole`: it was not cut off.  Flags of what it was: TERMINAL, USAGE_ONLY."""
+        self.documents += 1
+        if self.model is None:
+            self._take_model(outline)
+        if not self.finish_seen:
+            for path in FINISH_PLACES:
+                if path in outline and outline[path].strip(b"nul,[]") != b"":
+                    self.finish_seen = True
+        kind = outline.get("type") or outline.get("event_type")
+        terminal = kind in OTHER.terminal
+        came = self._take_usage(outline, kind)
+        if came and whole:
+            self.final = self._is_final(outline, kind, terminal)
+        if terminal and whole:
+            self.end()
+            return TERMINAL
+        return USAGE_ONLY if came and "usage" in outline and outline.get("choices") == NONE else 0
+
+    def _take_model(self, outline: Outline) -> None:
+        for path in MODEL_PLACES:
+            if path in outline:
+                try:
+                    name = msgspec.json.decode(outline[path])
+                except (msgspec.DecodeError, UnicodeError, RecursionError):
+                    continue
+                if isinstance(name, str) and name:
+                    self.model = name[:_MODEL_MAX]
+                    return
+
+    def _take_usage(self, outline: Outline, kind: bytes | None) -> bool:
+        for place in USAGE_PLACES:
+            text = outline.get(place.path)
+            if text is None or place.rank < self._rank or (place.when is not None and place.when != kind):
+                continue
+            given = parse(text)
+            if given is None or (place.holds and not any(given.get(member) for member in place.holds)):
+                continue
+            self._known = False
+            self._rank = place.rank
+            if kind in _ANTHROPIC_STREAM:
+                self._excludes_cache = True
+                merged = self._raw if self._raw is not None else {}
+                merged.update((k, v) for k, v in given.items() if v is not None or k not in merged)
+                self._raw = merged
+            else:
+                self._excludes_cache = kind == b'"message"'
+                self._raw = given
+            return True
+        return self._rank <= 1 and self._take_counts(outline)
+
+    def _take_counts(self, outline: Outline) -> bool:
+        given: dict[str, Any] = {}
+        for name, path in COUNT_PLACES:
+            text = outline.get(path)
+            if text is None or text == b"null":
+                continue
+            try:
+                values = msgspec.json.decode(b"[" + text + b"]")
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                self.count_error("bad-count")
+                continue
+            numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+            given[name] = sum(numbers) if len(numbers) == len(values) else values[0]
+        if parse(msgspec.json.encode(given)) is None:
+            return False
+        self._known = False
+        self._rank = 1
+        self._excludes_cache = False
+        self._raw = given
+        return True
+
+    def _is_final(self, outline: Outline, kind: bytes | None, terminal: bool) -> bool:
+        """May more usage come?  A later document decides anew."""
+        if terminal or self.framing == "json" or self.finish_seen:
+            return True
+        if kind == b'"message_start"' or (kind is not None and kind.startswith((b'"response.', b'"interaction.'))):
+            return False
+        if "usageMetadata" in outline or "response.usageMetadata" in outline:
+            return False
+        # A chat chunk with choices may be one of many that carry usage.
+        return outline.get("choices") != SOME
+
+    def _normalise(self) -> None:
+        if self._known or self._raw is None:
+            return
+        self._known = True
+        raw, self._truncated = sound(self._raw, self.count_error)
+        self._usage = normalise(raw, self._excludes_cache) if parse(msgspec.json.encode(raw)) else None

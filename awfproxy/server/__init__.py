@@ -1,0 +1,1 @@
+"""The Twisted shell: listeners, transports, calls, the upstream pool, journal, metrics, shutdown."""

@@ -1,0 +1,481 @@
+"""The life of one call: from its head to its record.
+
+A call begins when a client's head is whole.  Its body is gathered, it is sent upstream, its answer goes through `answer`,
+and it ends exactly once (`end`), whatever happens: that makes the record, and when the record is in the kernel
+(`recorded`) what was held back goes to the client and the call is over.
+
+Steps:  begin → (memory, body) → dispatch → connected → response_head → answer … → end → recorded → delivered
+Ways out before the answer: refuse, connect_failed, upstream_lost, timed out, client_left, drained.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from awfproxy.core import outcomes, refusals
+from awfproxy.core.message import Header, RequestHead, ResponseHead
+from awfproxy.core.outcomes import Outcome
+from awfproxy.core.refusals import Refusal
+from awfproxy.core.scanner import Scanner
+from awfproxy.server.accounting import record_lines
+from awfproxy.server.answer import CHUNKED, CLOSE, LENGTH, NO_BODY, Answer
+
+if TYPE_CHECKING:
+    from awfproxy.server.client import ClientConnection
+    from awfproxy.server.port import Port
+    from awfproxy.server.upstream import UpstreamConnection
+
+#: seconds for a request body to go on; nginx's client_body_timeout
+BODY_TIMEOUT = 60.0
+#: after the client left, an answer near its end is read on for so long, or so many bytes: its usage comes last
+READ_ON_SECONDS = 2.0
+READ_ON_BYTES = 64 * 1024
+
+
+def _nowhere(data: bytes) -> None:
+    """Where an answer goes whose client has left."""
+
+
+class Call:
+    """One call.  What is public is read by `accounting` for the record."""
+
+    __slots__ = (
+        "_asked_usage", "_body", "_body_size", "_borrowed", "_client", "_close", "_deadline", "_ended_at", "_head",
+        "_is_recorded", "_minor", "_original", "_port", "_read_on_from", "_reply", "_reserved", "_upstream", "_waiting_since",
+        "admitted_at", "answer", "attempts", "began", "connect_seconds", "encoding", "facts", "first_byte_at", "kind",
+        "labels", "method", "outcome", "path", "queue_seconds", "reason", "refusal", "request_bytes", "request_id",
+        "response_headers", "sent", "status", "streaming", "target", "upstream_framing",
+    )  # fmt: skip
+
+    def __init__(self, port: Port, client: ClientConnection, head: RequestHead) -> None:
+        self._port = port
+        self._client: ClientConnection | None = client
+        self._head: RequestHead | None = head
+        self._minor = head.minor
+        self._close = not head.keep_alive
+        self._body: list[bytes] | bytes = []
+        self._body_size = 0
+        self._borrowed = 0
+        self._original: bytes | None = None
+        self._asked_usage = False
+        self._upstream: UpstreamConnection | None = None
+        self._reply = b""
+        self._is_recorded = False
+        self._reserved = False
+        self._ended_at = 0.0
+        self._deadline: float | None = None
+        self._read_on_from: int | None = None
+        self._waiting_since = 0.0
+        self.request_id: str = port.new_request_id()
+        self.method = head.method
+        self.target = head.target
+        self.path = ""
+        self.kind: Any = None
+        self.labels: Any = None
+        self.facts: Any = None
+        self.streaming: bool | None = None
+        self.encoding = b""
+        self.began = port.monotonic()
+        self.admitted_at = port.wall()
+        self.queue_seconds: float | None = None
+        self.connect_seconds: float | None = None
+        self.first_byte_at: float | None = None
+        self.request_bytes = 0
+        self.attempts = 0
+        #: the whole request was handed to an upstream connection
+        self.sent = False
+        self.status: int | None = None
+        self.response_headers: dict[bytes, bytes] = {}
+        self.upstream_framing: str | None = None
+        self.answer: Answer | None = None
+        port.calls[self] = None
+        self.refusal: Refusal | None = None
+        self.reason: str | None = None
+        self.outcome: Outcome | None = None
+
+    # -- the request
+
+    def begin(self, head: RequestHead) -> None:
+        """The head is whole: refuse, or ask for the memory of the body."""
+        port = self._port
+        self.path = port.record_path(head.target)
+        self.labels = port.labels(head)
+        refusal = port.objection(head)
+        if refusal is not None:
+            self.refuse(refusal, unread=head.chunked or bool(head.content_length))
+            return
+        local = port.local_answer(head)
+        if local is not None:
+            self._close = self._close or head.chunked or bool(head.content_length)
+            self._leave_locally(local)
+            return
+        self.kind = port.kind(head)
+        wanted = port.settings.max_request_body if head.chunked else head.content_length or 0
+        if wanted:
+            self._waiting_since = self.began
+            self._borrowed = wanted
+            if not port.memory.ask(wanted, self._memory_granted):
+                self._borrowed = -wanted  # asked for, not lent
+                assert self._client is not None
+                self._client.pause()
+            elif head.expect_continue:
+                self._say_continue()
+
+    def _memory_granted(self) -> bool:
+        if self.outcome is not None or self._client is None:
+            self._borrowed = 0
+            return False
+        self._borrowed = -self._borrowed
+        self.queue_seconds = self._port.monotonic() - self._waiting_since
+        self._waiting_since = self._port.monotonic()
+        if self._head is not None and self._head.expect_continue:
+            self._say_continue()
+        self._client.resume()
+        return True
+
+    def _say_continue(self) -> None:
+        assert self._client is not None
+        self._client.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def body_piece(self, piece: bytes) -> None:
+        """A piece of the body came."""
+        if self.outcome is not None:
+            return
+        self._body_size += len(piece)
+        if self._body_size > self._port.settings.max_request_body:
+            self.refuse(refusals.payload_too_large(self._port.settings.max_request_body), unread=True)
+            return
+        self._waiting_since = 0.0
+        assert isinstance(self._body, list)
+        self._body.append(piece)
+
+    def request_complete(self) -> None:
+        """The request is whole: send it on."""
+        head = self._head
+        if self.outcome is not None or head is None or self._client is None:
+            return
+        port = self._port
+        surplus = self._borrowed - self._body_size
+        if surplus > 0:
+            port.memory.give(surplus)
+            self._borrowed = self._body_size
+        pieces = self._body
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[arg-type]
+        assert isinstance(body, bytes)
+        self._body = body
+        self.request_bytes = len(body)
+        self.encoding = head.fields.get(b"content-encoding", b"")
+        self.facts = port.peek(self.kind, head, body)
+        self.streaming = self.facts.stream
+        self._reserved = port.journal.reserve()
+        if not self._reserved:
+            self.refuse(refusals.overloaded())
+            return
+        if port.asks_usage(self.kind, self.facts):
+            changed = port.ask_for_usage(head, body)
+            if changed is not None:
+                self._original, self._body, self._asked_usage = body, changed, True
+        self._waiting_since = port.monotonic()
+        self._attach(fresh=False)
+
+    # -- the upstream
+
+    def _attach(self, fresh: bool) -> None:
+        self._upstream = upstream = self._port.pool.attach(self, fresh)
+        if upstream.up:
+            self.connected()
+
+    def connected(self) -> None:
+        """An upstream connection stands: send the request."""
+        upstream, head, body = self._upstream, self._head, self._body
+        assert upstream is not None and head is not None and isinstance(body, bytes)
+        now = self._port.monotonic()
+        if not upstream.reused:
+            self.connect_seconds = now - self._waiting_since
+        self._waiting_since = now
+        self.attempts += 1
+        plain = self._asked_usage and self.encoding != b""
+        self.sent = True
+        upstream.send(head.method, self._port.request_head(self, head, len(body), decoded=plain), body)
+
+    def connect_failed(self, why: str, timed_out: bool) -> None:
+        """No upstream connection could be made."""
+        self._upstream = None
+        if timed_out:
+            self.refuse(refusals.upstream_timeout(), outcomes.TIMED_OUT, "connect")
+        else:
+            self.refuse(refusals.upstream_unreachable(), outcomes.UPSTREAM_FAILED, "connect: " + why)
+
+    def upstream_lost(self, why: str, retryable: bool) -> None:
+        """The upstream connection ended before the answer was whole."""
+        self._upstream = None
+        answer = self.answer
+        if answer is not None:
+            answer.cut()
+            if self.outcome is None:
+                self.end(outcomes.CLIENT_LEFT if self._client is None else outcomes.UPSTREAM_CUT, why)
+            elif self._is_recorded:
+                self.delivered()
+        elif self.outcome is not None:
+            self._maybe_over()
+        elif retryable and self.attempts == 1:
+            self._attach(fresh=True)  # a kept connection that closed under us, and nothing came back
+        else:
+            self.refuse(refusals.upstream_failed(), outcomes.UPSTREAM_FAILED, why)
+
+    def response_head(self, head: ResponseHead) -> None:
+        """The answer begins."""
+        port, request = self._port, self._head
+        assert request is not None and self._upstream is not None
+        if self._asked_usage and head.status == 400:
+            # some servers do not know stream_options: ask again without, and remember if that was it
+            upstream, self._upstream = self._upstream, None
+            upstream.abandon()
+            assert self._original is not None
+            self._body, self._original, self._asked_usage = self._original, None, False
+            self.reason = "include_usage"
+            self._attach(fresh=False)
+            return
+        if self.reason == "include_usage":
+            self.reason = None
+            if head.status < 400:
+                port.remember_no_usage(self.facts.model)
+        self.first_byte_at = port.monotonic()
+        self.status = head.status
+        self.response_headers = head.fields
+        reader = self._upstream.reader
+        self.upstream_framing = reader.framing
+        scanner: Scanner | None = None
+        take_out = self._asked_usage and port.settings.include_usage == "invisible"
+        if reader.framing != "none" and port.reads_usage(self.kind, self.method):
+            scanner = Scanner(
+                head.fields.get(b"content-type", b""), head.fields.get(b"content-encoding", b""), port.decoder_memory,
+                take_out=take_out,
+            )  # fmt: skip
+        if reader.framing == NO_BODY:
+            framing = NO_BODY
+        elif reader.framing == LENGTH and not take_out:
+            framing = LENGTH
+        else:
+            framing = CHUNKED if self._minor else CLOSE
+        if framing == CLOSE or port.draining:
+            self._close = True
+        client = self._client
+        self.answer = Answer(
+            self, port.response_head(self, head, framing, self._minor, self._close), framing, scanner,
+            _nowhere if client is None else client.transport.write,
+        )  # fmt: skip
+        self._let_go_of_request()
+        if client is not None and client.held:
+            self._upstream.pause()
+
+    def response_begun(self) -> None:
+        """A read ended with the head."""
+        if self.answer is not None:
+            self.answer.begun()
+
+    def response_body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        answer = self.answer
+        if answer is not None:
+            answer.body(data)
+            if self._read_on_from is not None:
+                self._read_on(answer)
+
+    def response_end(self, data: bytes, trailers: list[Header]) -> None:
+        """The answer is whole."""
+        self._upstream = None
+        if self.answer is not None:
+            self.answer.finish(data, trailers)
+        self._maybe_over()
+
+    def hold_upstream(self) -> None:
+        """The client does not keep up."""
+        if self._upstream is not None and self.answer is not None:
+            self._upstream.pause()
+
+    def resume_upstream(self) -> None:
+        """The client keeps up again."""
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    # -- the end
+
+    def completed(self) -> None:
+        """The answer is whole, or its terminal event is."""
+        self.end(outcomes.COMPLETE if self._client is not None else outcomes.CLIENT_LEFT)
+
+    def client_left(self) -> None:
+        """The client is gone."""
+        self._client = None
+        if self.answer is not None:
+            self.answer.write = _nowhere
+        if self._upstream is None:
+            self.end(outcomes.CLIENT_LEFT)
+            self._maybe_over()
+            return
+        self._upstream.resume()
+        if self.outcome is None and self._port.settings.on_client_abort == "drain":
+            return
+        answer = self.answer
+        near_end = answer is not None and (
+            self.outcome is not None or (answer.scanner is not None and answer.scanner.reading.finish_seen)
+        )
+        if near_end and answer is not None:
+            # the usage, or the few bytes that let the connection be used again, come next
+            self._read_on_from = answer.bytes
+            self._deadline = self._port.monotonic() + READ_ON_SECONDS
+        else:
+            self._give_up_upstream()
+            self.end(outcomes.CLIENT_LEFT)
+
+    def _read_on(self, answer: Answer) -> None:
+        assert self._read_on_from is not None
+        if self._upstream is not None and answer.bytes - self._read_on_from > READ_ON_BYTES:
+            self._give_up_upstream()
+            self.end(outcomes.CLIENT_LEFT)
+
+    def drained(self) -> None:
+        """The service ends now."""
+        self._cut(outcomes.DRAINED, None)
+
+    def broke(self) -> None:
+        """A defect of ours met this call: it ends as one, and its connections with it."""
+        self._cut(outcomes.PROXY_ERROR, None)
+
+    def _cut(self, outcome: Outcome, reason: str | None) -> None:
+        """End without the answer's end."""
+        self._give_up_upstream()
+        if self.answer is not None and not self.answer.finished:
+            self.answer.cut()
+        if self.outcome is None:
+            self.end(outcome, reason)
+        elif self._is_recorded:
+            self.delivered()
+
+    def sweep(self, now: float) -> None:
+        """Time has passed: look at what is waited for."""
+        settings = self._port.settings
+        answer = self.answer
+        if self._deadline is not None and now > self._deadline and self._upstream is not None:
+            self._give_up_upstream()
+            self.end(outcomes.CLIENT_LEFT)
+        elif self.outcome is not None:
+            if not self._is_recorded and now - self._ended_at > self._port.record_wait:
+                self._port.released_unrecorded()
+                self.recorded()
+            elif answer is not None and self._upstream is not None:
+                self._sweep_answer(answer)
+        elif answer is not None:
+            self._sweep_answer(answer)
+        elif self.sent:
+            if now - self._waiting_since > settings.first_byte_timeout:
+                self._give_up_upstream()
+                self.refuse(refusals.upstream_timeout(), outcomes.TIMED_OUT, "first byte")
+        elif self._upstream is None and self._borrowed >= 0:
+            if not self._waiting_since:
+                self._waiting_since = now  # a piece came since the last sweep
+            elif now - self._waiting_since > BODY_TIMEOUT:
+                self.refuse(refusals.request_timeout(), outcomes.TIMED_OUT, "request body", unread=True)
+
+    def _sweep_answer(self, answer: Answer) -> None:
+        answer.quiet += 1
+        if answer.quiet * self._port.sweep_seconds > self._port.settings.idle_timeout:
+            reason = "client does not read" if self._client is not None and self._client.held else "idle"
+            self._cut(outcomes.TIMED_OUT, reason)
+
+    def _give_up_upstream(self) -> None:
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            upstream.abandon()
+            self._maybe_over()
+
+    def refuse(
+        self, refusal: Refusal, outcome: Outcome = outcomes.REFUSED, reason: str | None = None, unread: bool = False
+    ) -> None:
+        """Answer ``refusal`` ourselves; ``unread``: a body is still coming, and the connection ends with this."""
+        if self.outcome is not None:
+            return
+        port = self._port
+        if unread:
+            self._close = True
+            if self._client is not None:
+                self._client.stop_reading_requests()
+        if port.draining:
+            self._close = True
+        self.refusal = refusal
+        self.status = refusal.status
+        self._reply = port.refusal_response(refusal, self.request_id, self._close, self.method)
+        self.end(outcome, reason)
+
+    def end(self, outcome: Outcome, reason: str | None = None) -> None:
+        """The call ends: once.  Its record is handed to the journal."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        if reason is not None:
+            self.reason = reason
+        port = self._port
+        if self.answer is not None:
+            self.answer.stop_reading()
+        self._ended_at = port.monotonic()
+        usage_line, request_line = record_lines(self, port, self._ended_at)
+        self._let_go_of_request()
+        if self._reserved or port.journal.reserve(refusal=True):
+            port.journal.append(usage_line, request_line, self.recorded)
+        else:
+            port.journal.drop()  # a flood of refusals on a disk that does not write: counted, and loud in health
+            self.recorded()
+
+    def recorded(self) -> None:
+        """The record is in the kernel, or has been waited for long enough."""
+        if self._is_recorded:
+            return
+        self._is_recorded = True
+        if self.answer is not None:
+            self.answer.release()
+            if self._upstream is None and not self.answer.finished:
+                self.delivered()
+        else:
+            if self._reply and self._client is not None:
+                self._client.transport.write(self._reply)
+            self.delivered()
+
+    def delivered(self) -> None:
+        """All that the client gets has been written."""
+        client, self._client = self._client, None
+        self._maybe_over()
+        if client is None:
+            return
+        answer = self.answer
+        if answer is not None and answer.broken:
+            client.cut(reset=answer.framing == CLOSE)
+        elif answer is None and not self._reply:
+            client.cut(reset=False)
+        else:
+            client.call_over(self._close)
+
+    def _maybe_over(self) -> None:
+        """Nothing more can come of this call: let go of it."""
+        if self._is_recorded and self._client is None and self._upstream is None:
+            self._port.calls.pop(self, None)
+
+    # -- parts
+
+    def _leave_locally(self, reply: bytes) -> None:
+        """Answered by the proxy itself: no call of a provider, and no record."""
+        client, self._client = self._client, None
+        assert client is not None
+        self.outcome = outcomes.COMPLETE
+        self._is_recorded = True
+        self._maybe_over()
+        client.transport.write(reply)
+        client.call_over(self._close)
+
+    def _let_go_of_request(self) -> None:
+        self._head = None
+        self._body = b""
+        self._original = None
+        borrowed, self._borrowed = self._borrowed, 0
+        if borrowed > 0:
+            self._port.memory.give(borrowed)

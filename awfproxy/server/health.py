@@ -1,0 +1,78 @@
+"""Whether the proxy is well, in words.
+
+Live is: the process answers.  Ready is: it accepts calls now.  Degraded is: it works, but a promise is in danger; each
+watched condition says why.  An accounting proxy that silently does not account is worse than one that is down, so the
+time of the last record is part of every answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from awfproxy import __version__
+from awfproxy.core.records import timestamp
+
+Condition = Callable[[], str | None]
+
+STARTING: Final = "starting"
+READY: Final = "ready"
+DRAINING: Final = "draining"
+
+
+class Health:
+    """Conditions, the state of the service, and when a record was last written.
+
+    :param now: seconds since the epoch
+    :param last_record: likewise, of the last record that was written; None: none yet
+    """
+
+    def __init__(self, now: Callable[[], float], last_record: Callable[[], float | None]) -> None:
+        self._now = now
+        self._last_record = last_record
+        self._began = now()
+        self._conditions: dict[str, Condition] = {}
+        #: STARTING, READY or DRAINING; set by whoever opens and closes the listeners
+        self.state = STARTING
+
+    def watch(self, name: str, condition: Condition) -> None:
+        """Ask ``condition`` each time; it returns why it is not well, or None.
+
+        :raises ValueError: the name is taken
+        """
+        if name in self._conditions:
+            raise ValueError(f"{name} is watched already")
+        self._conditions[name] = condition
+
+    @property
+    def ready(self) -> bool:
+        return self.state == READY
+
+    def reasons(self) -> dict[str, str]:
+        """What is not well, by name; a condition that breaks is not well."""
+        found = {}
+        for name, condition in self._conditions.items():
+            try:
+                reason = condition()
+            except Exception as error:
+                reason = f"cannot be told ({type(error).__name__})"
+            if reason is not None:
+                found[name] = reason
+        return found
+
+    def degraded(self) -> bool:
+        """Whether anything is not well."""
+        return bool(self.reasons())
+
+    def report(self) -> dict[str, Any]:
+        """The body of ``/health``.  It names no paths, keys or hosts unless a condition does."""
+        reasons = self.reasons()
+        last = self._last_record()
+        return {
+            "status": "degraded" if reasons else "ok",
+            "reasons": reasons,
+            "state": self.state,
+            "last_record": None if last is None else timestamp(last),
+            "uptime_seconds": round(self._now() - self._began, 3),
+            "version": __version__,
+        }

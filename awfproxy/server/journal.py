@@ -1,0 +1,261 @@
+"""The journal: every call's lines, in the kernel before anybody is told.
+
+A record is handed over in the reactor thread and never blocks it (`intake` is that half); a thread of its own appends
+all that waits to ``token-usage.jsonl`` first and ``requests.jsonl`` second, then one call back into the reactor
+acknowledges the batch.  The order matters: a usage line without its request line can be completed at the next start
+(`recovery`), the other way round a call's tokens would be lost.
+
+Rules:
+- Nothing is opened and no thread runs before `start`: the process may fork until then.
+- Batches are bounded by count: the first record of a long one would wait for the last.
+- A failed append keeps its batch and tries again with growing pauses; nothing is skipped.  `degraded` says why.
+- One thread writes each attribute: what the writer thread counts, the reactor thread only reads.
+
+Why a thread: an append costs the reactor 1.4 µs, but blocks it as long as the disk stalls, and buffered writes know no
+RWF_NOWAIT on ext4 and tmpfs.  Why no ``fsync``: the promise is about the death of processes, not of the machine, and an
+fdatasync a record put 190-310 ms on the 99th percentile elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import Final
+
+import txaio
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from awfproxy.server import recovery
+from awfproxy.server.intake import Intake, Item, Unwritten
+from awfproxy.server.logfile import LogFile
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+USAGE_FILE: Final = "token-usage.jsonl"
+REQUESTS_FILE: Final = "requests.jsonl"
+
+#: records a batch: 256 lines of 450 bytes are one append of 115 KB, well under a millisecond
+BATCH_MAX: Final = 256
+#: seconds between two attempts of a failed append, first and at most: a full disk is looked at once a second
+RETRY_FIRST: Final = 0.05
+RETRY_MAX: Final = 1.0
+#: seconds within which a renamed or removed file is noticed (two ``stat`` calls each time)
+ROTATION_CHECK: Final = 1.0
+
+
+class Journal(Intake):
+    """Both files of a log directory, and the thread that writes them.
+
+    :param log_dir: made at `start` where it is missing
+    :param call_from_thread: runs a function in the reactor thread soon: ``reactor.callFromThread``, or the event loop's
+        own ``call_soon_threadsafe``
+    :param clock: the reactor; for ages and for the deadline of `stop`
+    :param now: seconds since the epoch, called in the writer thread
+    :param monotonic: seconds for rotation checks, called in the writer thread
+    :param write: ``os.write``, or what a test puts in its place
+    """
+
+    def __init__(
+        self,
+        log_dir: str,
+        *,
+        call_from_thread: Callable[..., object],
+        clock: IReactorTime,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        write: Callable[[int, bytes], int] = os.write,
+        **limits: int,
+    ) -> None:
+        super().__init__(clock, **limits)
+        self._call_from_thread = call_from_thread
+        self._now = now
+        self._monotonic = monotonic
+        self._usage = LogFile(os.path.join(log_dir, USAGE_FILE), write)
+        self._requests = LogFile(os.path.join(log_dir, REQUESTS_FILE), write)
+        self._files = (self._usage, self._requests)
+        #: to the writer thread; None only wakes it, to look at the flags below
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._reopen_wanted = False
+        self._stopping = False
+        self._abandoned = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopped: Deferred[Unwritten] | None = None
+        self._deadline: IDelayedCall | None = None
+        # written by the writer thread only
+        self._trouble: str | None = None
+        self._checked = 0.0
+
+    def start(self) -> None:
+        """Make or open both files, complete what a crash left incomplete, start the writer thread.
+
+        :raises OSError: a file cannot be made or opened; nothing runs then
+        """
+        try:
+            torn = [file.name for file in self._files if file.open()]
+        except OSError:
+            self._close()
+            raise
+        for name in torn:
+            log.warn("journal: the last line of {name} was torn and has been closed with a newline", name=name)
+        found = recovery.recover(self._usage.path, self._requests.path)
+        if found.lines:
+            self._requests.owed = b"".join(found.lines)
+            self._requests.flush()
+            log.warn("journal: {count} lines missing from requests.jsonl were recovered", count=len(found.lines))
+        if found.unsure:
+            log.warn("journal: {why}", why=found.unsure)
+        self._checked = self._monotonic()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def stop(self, deadline: float) -> Deferred[Unwritten]:
+        """Write all that waits, end the thread, close the files.
+
+        :param deadline: seconds after which to give up
+        :returns: fires with what was not written; (0, 0) as it should be
+        """
+        if self._thread is None:
+            return succeed(self.unwritten())
+        if self._stopped is None:
+            self._stopped = Deferred()
+            self._deadline = self.clock.callLater(deadline, self._give_up)
+            self._stopping = True
+            self._queue.put(None)
+        return self._stopped
+
+    def reopen(self) -> None:
+        """Open both names again before the next write (SIGHUP)."""
+        self._reopen_wanted = True
+        self._queue.put(None)
+
+    @property
+    def degraded(self) -> str | None:
+        """Why lines are not being written as they should be; None: they are."""
+        return self._trouble
+
+    def _hand_over(self, item: Item) -> None:
+        self._queue.put(item)
+
+    # -- in the reactor thread, at the end
+
+    def _give_up(self) -> None:
+        self._deadline = None
+        self._abandoned.set()
+        self._finish()
+
+    def _ended(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._thread is not None:
+            self._thread.join()
+        self._close()
+        self._finish()
+
+    def _finish(self) -> None:
+        stopped, self._stopped = self._stopped, None
+        self._thread = None
+        self.closed = True
+        if stopped is not None:
+            stopped.callback(self.unwritten())
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()
+
+    # -- in the writer thread
+
+    def _run(self) -> None:
+        queue = self._queue
+        while True:
+            first = queue.get()
+            batch = [] if first is None else [first]
+            for _ in range(min(queue.qsize(), BATCH_MAX - 1)):
+                item = queue.get()
+                if item is not None:
+                    batch.append(item)
+            if batch:
+                if not self._append(batch):
+                    return
+                self._in_reactor(self._acknowledge, len(batch))
+            elif self._reopen_wanted:
+                self._look_after_files()
+            if self._stopping and queue.empty():
+                self._in_reactor(self._ended)
+                return
+
+    def _append(self, batch: list[Item]) -> bool:
+        """Both appends of a batch, tried until they succeed; False: given up."""
+        self._usage.owed = b"".join([item[0] for item in batch if item[0] is not None])
+        self._requests.owed = b"".join([item[1] for item in batch])
+        pause = RETRY_FIRST
+        while True:
+            try:
+                trouble = self._look_after_files()
+                if self._usage.owed:
+                    self._usage.flush()
+                self._requests.flush()
+            except Exception as error:  # also what no one thought of: accounting does not end by itself
+                self.errors += 1
+                self._note(_reason(error))
+            else:
+                self.last_write = self._now()
+                self._note(trouble)
+                return True
+            if self._abandoned.wait(pause):
+                return False
+            pause = min(pause * 2, RETRY_MAX)
+
+    def _look_after_files(self) -> str | None:
+        """Open files anew that were rotated away; what is wrong though lines can still be written, or None.
+
+        :raises OSError: a file cannot be opened, and the one that is open has no name left
+        """
+        now = self._monotonic()
+        if not self._reopen_wanted and now - self._checked < ROTATION_CHECK:
+            return self._trouble
+        wanted, self._reopen_wanted = self._reopen_wanted, False
+        trouble = None
+        for file in self._files:
+            if wanted or file.moved():
+                try:
+                    file.open()
+                except OSError as error:
+                    if not file.writable():
+                        raise
+                    self.errors += 1
+                    trouble = _reason(error)
+        self._checked = now
+        return trouble
+
+    def _note(self, trouble: str | None) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble is not None:
+            self._in_reactor(log.error, "journal: {trouble}; trying again", trouble=trouble)
+        else:
+            self._in_reactor(log.warn, "journal: writing again")
+
+    def _in_reactor(self, function: Callable[..., object], *args: object, **names: object) -> None:
+        try:
+            if names:
+                self._call_from_thread(partial(function, *args, **names))
+            else:
+                self._call_from_thread(function, *args)
+        except RuntimeError:
+            pass  # the event loop is closed: nobody is left to be told, but the lines are still written
+
+
+def _reason(error: Exception) -> str:
+    """The error in words that name the file and not the directory, for health and the log."""
+    if isinstance(error, OSError) and error.strerror:
+        name = os.path.basename(error.filename) if isinstance(error.filename, str) else "log_dir"
+        return f"{name}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,122 @@
+"""A process's way from start to exit: refusals to start, signals, and the exit status.
+
+twistd alone exits 143 on SIGTERM, dies of a SIGHUP that comes early, and ends mid-drain at a second signal; so the signals
+are ours (docs/running.md):
+
+- SIGTERM, SIGINT: drain and exit 0, or 1 if records were lost; a second one ends the drain at once
+- SIGHUP: reload; never kills
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any, NoReturn
+
+import txaio
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+
+from awfproxy.server.service import ProxyService
+from awfproxy.server.sockets import ListenError
+
+log = txaio.make_logger()
+
+
+class StartFailure(Exception):
+    """The service cannot start; the text is for the person who started it."""
+
+
+class Lifecycle(Service):
+    """Starts a `ProxyService`, says clearly when it cannot, answers signals, and stops it.
+
+    :param foreground: standard error is somebody's terminal or journal; else twistd has forked, and its parent shows
+        the first hundred bytes of a failure
+    """
+
+    def __init__(self, proxy: ProxyService, reactor: Any, foreground: bool) -> None:
+        self._proxy = proxy
+        self._reactor = reactor
+        self._foreground = foreground
+        self._stopping = False
+
+    def privilegedStartService(self) -> None:
+        """Bind."""
+        super().privilegedStartService()
+        try:
+            self._proxy.privilegedStartService()
+        except ListenError as error:
+            self._refuse(str(error))
+
+    def startService(self) -> None:
+        """Open the files, accept calls."""
+        super().startService()
+        try:
+            self._proxy.startService()
+        except (OSError, CannotListenError) as error:
+            self._refuse(str(error))
+        # Twisted sets its own signal dispositions as the reactor starts, right before this is called
+        self._reactor.callWhenRunning(self._take_signals)
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, flush, close."""
+        super().stopService()
+        self._stopping = True
+        stopping = self._proxy.stopService()
+        stopping.addErrback(self._stop_failed)
+        stopping.addCallback(self._leave)
+        return stopping
+
+    # -- signals
+
+    def _take_signals(self) -> None:
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGINT, self._terminate)
+        signal.signal(signal.SIGHUP, self._hang_up)
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._end)
+
+    def _hang_up(self, number: int, frame: FrameType | None) -> None:
+        self._reactor.callFromThread(self._reload)
+
+    def _end(self) -> None:
+        if self._stopping:
+            log.warn("a second signal: the drain ends now")
+            self._proxy.end_drain()
+        else:
+            self._stopping = True
+            self._reactor.stop()
+
+    def _reload(self) -> None:
+        if not self._stopping:
+            self._proxy.reload()
+
+    # -- ends
+
+    def _stop_failed(self, failure: Any) -> None:
+        log.failure("stopping failed", failure=failure)
+        self._proxy.exit_status = 1
+
+    def _leave(self, _: None) -> None:
+        # a SIGTERM between Twisted's handlers and ours would still make twistd kill itself at the end
+        self._reactor._exitSignal = None
+        if self._proxy.exit_status:
+            # twistd's own exit status cannot be set; by then its pid file is removed
+            atexit.register(_exit_with, self._proxy.exit_status)
+
+    def _refuse(self, why: str) -> NoReturn:
+        if self._foreground:
+            print(f"awfproxy: {why}", file=sys.stderr)
+            sys.exit(1)
+        raise StartFailure(why)
+
+
+def _exit_with(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,159 @@
+"""The event loop's own transports (uvloop) under Twisted protocols: the fast way.
+
+asyncio calls a protocol's ``data_received``; here that attribute *is* the Twisted protocol's ``dataReceived``, and
+``write`` *is* the loop transport's: no step is added per chunk in either direction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import aiohappyeyeballs
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from awfproxy.server.network import BACKLOG, WRITE_HIGH, WRITE_LOW, Listener
+
+#: made once: a Failure per closed connection costs more than the close
+CLOSED = Failure(ConnectionDone())
+LOST = Failure(ConnectionLost())
+#: seconds between attempts on a name's addresses: RFC 8305 section 5 recommends 250 ms
+HEAD_START = 0.25
+
+
+class LoopTransport(asyncio.Protocol):
+    """An asyncio protocol on one side, a Twisted transport on the other."""
+
+    __slots__ = ("_loop_transport", "_producer", "data_received", "protocol", "write")
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self._producer: IPushProducer | None = None
+        self._loop_transport: Any = None
+        self.data_received = protocol.dataReceived
+        self.write: Callable[[bytes], None] = _unconnected
+
+    # -- as asyncio's protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """The loop connected us."""
+        self._loop_transport = transport
+        self.write = transport.write
+        transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
+        self.protocol.makeConnection(self)  # type: ignore[arg-type]
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The loop let go of the socket."""
+        self.write = _unconnected
+        self._producer = None
+        self.protocol.connectionLost(CLOSED if exc is None else LOST)
+
+    def pause_writing(self) -> None:
+        """Too much is queued."""
+        if self._producer is not None:
+            self._producer.pauseProducing()
+
+    def resume_writing(self) -> None:
+        """The queue has drained."""
+        if self._producer is not None:
+            self._producer.resumeProducing()
+
+    # -- as Twisted's transport
+
+    def loseConnection(self) -> None:
+        self._loop_transport.close()
+
+    def loseWriteConnection(self) -> None:
+        if self._loop_transport.can_write_eof() and not self._loop_transport.is_closing():
+            self._loop_transport.write_eof()
+
+    def abortConnection(self) -> None:
+        self._loop_transport.abort()
+
+    def pauseProducing(self) -> None:
+        if not self._loop_transport.is_closing():
+            self._loop_transport.pause_reading()
+
+    def resumeProducing(self) -> None:
+        if not self._loop_transport.is_closing():
+            self._loop_transport.resume_reading()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    def unsent(self) -> int:
+        return int(self._loop_transport.get_write_buffer_size())
+
+    def switchProtocol(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+        self.data_received = protocol.dataReceived
+        self._loop_transport.set_protocol(self)  # the loop keeps the bound method: have it look again
+
+
+def _unconnected(data: bytes) -> None:
+    """Writing to a closed connection is not an error: its protocol is being told."""
+
+
+class LoopNetwork:
+    """Connections of an asyncio loop on which Twisted's reactor runs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.name = type(loop).__module__.partition(".")[0]
+
+    def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
+        """See `network.Network.listen`."""
+        return _LoopListener(self._loop, listening, build)
+
+    def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:
+        """See `network.Network.connect`."""
+        return Deferred.fromFuture(self._loop.create_task(self._connect(host, port, protocol)))
+
+    async def _connect(self, host: str, port: int, protocol: Protocol) -> None:
+        loop = self._loop
+        addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        connected = await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=HEAD_START, interleave=1, loop=loop
+        )
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await loop.create_connection(lambda: LoopTransport(protocol), sock=connected)
+
+
+class _LoopListener:
+    """A server of the loop, made as soon as the loop runs."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, listening: socket.socket, build: Callable[[], Protocol]
+    ) -> None:
+        self._server: asyncio.AbstractServer | None = None
+        self._closed = False
+        self._listening = listening
+        self._task = loop.create_task(self._serve(loop, build))
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, build: Callable[[], Protocol]) -> None:
+        server: asyncio.AbstractServer
+        if self._listening.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(
+                lambda: LoopTransport(build()), sock=self._listening, backlog=BACKLOG
+            )
+        else:
+            server = await loop.create_server(lambda: LoopTransport(build()), sock=self._listening, backlog=BACKLOG)
+        if self._closed:
+            server.close()
+        self._server = server
+
+    def close(self) -> None:
+        self._closed = True
+        if self._server is not None:
+            self._server.close()
+        else:
+            self._listening.close()

@@ -1,0 +1,156 @@
+"""Twisted's transports under the byte path, where there is no uvloop: any reactor, any platform.
+
+Stock ``transport.write`` queues the data and sends in the reactor's next write phase: four more system calls a chunk, and
+work done after it in the same turn delays the client.  Here a write goes straight to the socket when nothing is queued.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
+from twisted.internet.interfaces import IAddress, IPushProducer
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+
+from awfproxy.server.network import WRITE_HIGH, Listener
+
+
+#: seconds; the caller cancels long before
+NO_TIMEOUT = 3600
+
+
+class ReactorTransport(Protocol):
+    """A Twisted protocol below, the byte path's transport above."""
+
+    def __init__(self, above: Protocol) -> None:
+        self._above = above
+        self._below: Any = None
+        self._socket: Any = None
+        self._gone = False
+        self.dataReceived = above.dataReceived  # type: ignore[method-assign]
+
+    # -- as the protocol of Twisted's transport
+
+    def connectionMade(self) -> None:
+        """Twisted connected us."""
+        below: Any = self.transport
+        self._below = below
+        below.bufferSize = WRITE_HIGH
+        # only a plain socket can be sent to directly; TLS listeners and others keep Twisted's write
+        plain = getattr(below, "socket", None)
+        if isinstance(plain, socket.socket) and hasattr(below, "_tempDataBuffer") and not getattr(below, "TLS", False):
+            self._socket = plain
+            if plain.family != socket.AF_UNIX:
+                below.setTcpNoDelay(True)
+        self._above.makeConnection(self)  # type: ignore[arg-type]
+
+    def connectionLost(self, reason: Failure = ConnectionDone) -> None:  # type: ignore[assignment]
+        """Twisted let go of the socket."""
+        self._gone = True
+        self._socket = None
+        self._above.connectionLost(reason)
+
+    # -- as the byte path's transport
+
+    def write(self, data: bytes) -> None:
+        below = self._below
+        plain = self._socket
+        if plain is not None and not below._tempDataBuffer and len(below.dataBuffer) == below.offset:
+            if below.disconnecting or not below.connected:
+                return
+            try:
+                sent = plain.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                below.write(data)  # Twisted meets the same error in its write phase and tells us in its own way
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+        below.write(data)
+
+    def loseConnection(self) -> None:
+        self._below.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        self._below.loseWriteConnection()
+
+    def abortConnection(self) -> None:
+        self._below.abortConnection()
+
+    def pauseProducing(self) -> None:
+        if not self._gone:
+            self._below.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if not self._gone:
+            self._below.resumeProducing()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        self._below.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._below.unregisterProducer()
+
+    def unsent(self) -> int:
+        below = self._below
+        if self._gone or not hasattr(below, "_tempDataBuffer"):
+            return 0
+        return len(below.dataBuffer) - below.offset + sum(map(len, below._tempDataBuffer))
+
+    def switchProtocol(self, protocol: Protocol) -> None:
+        self._above = protocol
+        self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+
+
+class _Build(Factory):
+    noisy = False
+
+    def __init__(self, build: Callable[[], Protocol]) -> None:
+        self._build = build
+
+    def buildProtocol(self, addr: IAddress) -> Protocol:
+        return ReactorTransport(self._build())
+
+
+class ReactorNetwork:
+    """Connections of any Twisted reactor."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.name = "twisted"
+
+    def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
+        """See `network.Network.listen`."""
+        listening.setblocking(False)
+        port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, _Build(build))
+        listening.close()  # adopted by a duplicate
+        return _ReactorListener(port)
+
+    def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:
+        """See `network.Network.connect`."""
+        endpoint = HostnameEndpoint(self._reactor, host, port, timeout=NO_TIMEOUT)
+        connecting: Deferred[Any] = endpoint.connect(_Build(lambda: protocol))
+        connecting.addCallbacks(lambda connected: None, _as_os_error)
+        return connecting
+
+
+def _as_os_error(failure: Failure) -> None:
+    """Twisted's connection errors, told as Python's: the edge where foreign exceptions become ours."""
+    if failure.check(ConnectError, DNSLookupError):
+        raise OSError(str(failure.value)) from failure.value
+    failure.raiseException()
+
+
+class _ReactorListener:
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def close(self) -> None:
+        self._port.stopListening()

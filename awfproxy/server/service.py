@@ -1,0 +1,191 @@
+"""The service: what starts, in which order, and how it stops.
+
+Start: sockets are bound first (a taken one ends the start), then the journal opens its files, then calls are accepted.
+Stop, each step waiting for the one before: no more connections; running calls end, the rest are cut at the deadline; the
+journal writes what waits; the admin listener goes last, so that a drain can be watched.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import txaio
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from awfproxy import __version__
+from awfproxy.core.settings import Settings
+from awfproxy.server.network import Listener, Network
+from awfproxy.server.port import Port
+from awfproxy.server.shared import Shared
+from awfproxy.server.sockets import open_listening
+
+log = txaio.make_logger()
+
+#: seconds between two looks at everything that waits for something: what timeouts are precise to
+SWEEP_SECONDS = 0.5
+#: seconds that the journal gets after the drain
+FLUSH_SECONDS = 10.0
+#: files a process should be allowed to open; each call takes two
+FILES_WANTED = 65_536
+#: allocations between two collections of the youngest generation: a call leaves almost no cycles, and collecting the
+#: thousands of objects of open streams over and over would show as pauses
+GC_THRESHOLD = 50_000
+
+
+class ProxyService(Service):
+    """Ports, journal and admin listener of one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        make_network: Callable[[], Network],
+        shared: Shared,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.settings = settings
+        self.reactor = reactor
+        self._clock: IReactorTime = reactor
+        self._make_network = make_network
+        self._shared = shared
+        self._environ = environ
+        self._bound: list[tuple[Port, socket.socket | None]] = []
+        self._listeners: list[Listener] = []
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._emptied: Deferred[None] | None = None
+        self._deadline: Any = None
+        self.ports: list[Port] = []
+        #: 1 if records were lost at the end
+        self.exit_status = 0
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, with whatever rights the process was started.
+
+        :raises ListenError: one cannot be bound
+        """
+        super().privilegedStartService()
+        network = self._make_network()
+        self._shared.network = network
+        for each in self.settings.ports:
+            port = Port(each, self._shared, network, self.reactor, SWEEP_SECONDS)
+            self.ports.append(port)
+            self._bound.append((port, open_listening(each.listen, self._environ)))
+        self._shared.admin.bind()
+
+    def startService(self) -> None:
+        """Open the files and accept calls.
+
+        :raises OSError: a file of the journal cannot be opened
+        """
+        super().startService()
+        _allow_files()
+        shared = self._shared
+        shared.start(self)
+        for port, listening in self._bound:
+            if listening is not None:
+                assert shared.network is not None
+                self._listeners.append(shared.network.listen(listening, port.accept))
+            else:
+                self._listen_slowly(port)
+        self._bound.clear()
+        self._sweeping.start(SWEEP_SECONDS, now=False)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        shared.health.ready = True
+        assert shared.network is not None
+        log.info(
+            "awfproxy {version} on {network} transports: {ports}",
+            version=__version__, network=shared.network.name,
+            ports=", ".join(f"{p.name} ({p.settings.provider}) at {p.settings.listen}" for p in self.ports),
+        )  # fmt: skip
+
+    def stopService(self) -> Deferred[None]:
+        """Drain, then flush, then close; see the module."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def end_drain(self) -> None:
+        """Do not wait for running calls any longer."""
+        for port in self.ports:
+            for call in list(port.calls):
+                call.drained()
+            for client in list(port.clients):
+                client.drain()
+
+    def reload(self) -> None:
+        """SIGHUP: open the files of the journal again."""
+        log.info("reopening the files in {log_dir}", log_dir=self.settings.service.log_dir)
+        self._shared.journal.reopen()
+
+    async def _stop(self) -> None:
+        shared = self._shared
+        shared.draining = True
+        shared.health.ready = False
+        for listener in self._listeners:
+            listener.close()
+        for port in self.ports:
+            port.drain()
+        running = self._running()
+        seconds = self.settings.service.drain_timeout
+        log.info("stopping: {count} calls run, {seconds:g} seconds for them", count=running, seconds=seconds)
+        if running:
+            self._emptied = Deferred()
+            self._deadline = self._clock.callLater(seconds, self.end_drain)
+            await self._emptied
+            if self._deadline.active():
+                self._deadline.cancel()
+        unwritten = await shared.journal.stop(FLUSH_SECONDS)
+        if unwritten.records:
+            self.exit_status = 1
+            log.error(
+                "{records} records with {tokens} tokens could not be written",
+                records=unwritten.records, tokens=unwritten.tokens,
+            )  # fmt: skip
+        if self._sweeping.running:
+            self._sweeping.stop()
+        for port in self.ports:
+            port.close()
+        await shared.admin.stop()
+        log.info("stopped")
+        super().stopService()
+
+    def _running(self) -> int:
+        return sum(len(port.calls) for port in self.ports)
+
+    def _sweep(self) -> None:
+        now = self._shared.monotonic()
+        for port in self.ports:
+            port.sweep(now)
+        if self._emptied is not None and not self._running():
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
+
+    def _listen_slowly(self, port: Port) -> None:
+        """Endpoints that only Twisted knows: on its own transports."""
+        from awfproxy.server.reactor_network import _Build
+
+        endpoint = serverFromString(self.reactor, port.settings.listen)
+        endpoint.listen(_Build(port.accept)).addErrback(lambda failure: log.failure("not listening"))
+
+
+def _allow_files() -> None:
+    """Raise the limit of open files as far as is allowed; say so where it is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < FILES_WANTED:
+        log.warn(
+            "this process may open {wanted} files: at most about {calls} calls at once (LimitNOFILE= in the unit)",
+            wanted=wanted, calls=wanted // 2 - 50,
+        )  # fmt: skip

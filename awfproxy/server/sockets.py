@@ -1,0 +1,108 @@
+"""Listening sockets, bound before anything else starts.
+
+A taken port must end the start with its reason, and a service that runs on, deaf, is the one thing that must not happen;
+so binding is done here, in the thread that starts, and only then is a socket given to a network.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Mapping
+
+from awfproxy.core.endpoints import parse_endpoint
+from awfproxy.server.network import BACKLOG
+
+#: the first descriptor that systemd passes: sd_listen_fds(3)
+FIRST_PASSED = 3
+
+
+class ListenError(Exception):
+    """A listener cannot be opened; the text says which, why, and what to do."""
+
+
+def open_listening(endpoint: str, environ: Mapping[str, str]) -> socket.socket | None:
+    """A bound, listening socket for a server endpoint string; None for a kind that only Twisted can open.
+
+    :param environ: where systemd's ``LISTEN_FDS`` and ``LISTEN_FDNAMES`` are looked for
+    :raises ListenError: the address is taken, not allowed, or not there
+    """
+    parsed = parse_endpoint(endpoint)
+    if isinstance(parsed, str):
+        raise ListenError(f"`{endpoint}` {parsed}")
+    try:
+        if parsed.kind == "tcp" and parsed.port is not None:
+            return _tcp(parsed.interface, parsed.port)
+        if parsed.kind == "unix":
+            return _unix(parsed.path)
+        if parsed.kind == "systemd":
+            return _passed(endpoint, environ)
+    except OSError as error:
+        raise ListenError(_explain(endpoint, error)) from error
+    return None
+
+
+def _tcp(interface: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # accepted sockets inherit it: an event must not wait for the acknowledgement of the one before
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind((interface, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _unix(path: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            listening.bind(path)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _left_behind(path):
+                raise
+            os.unlink(path)
+            listening.bind(path)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _left_behind(path: str) -> bool:
+    """Whether ``path`` is the socket of a process that is gone: nobody answers."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+    return False
+
+
+def _passed(endpoint: str, environ: Mapping[str, str]) -> socket.socket:
+    name = next((part[5:] for part in endpoint.split(":") if part.startswith("name=")), "")
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    if environ.get("LISTEN_PID") != str(os.getpid()) or name not in names:
+        raise ListenError(
+            f"`{endpoint}`: systemd passed no socket named `{name}`; the .socket unit needs FileDescriptorName={name}"
+        )
+    return socket.socket(fileno=os.dup(FIRST_PASSED + names.index(name)))
+
+
+def _explain(endpoint: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"`{endpoint}`: the address is taken by another process; stop that one or choose another port"
+    if error.errno == errno.EACCES:
+        return f"`{endpoint}`: not allowed; ports under 1024 and others' folders need rights that this user lacks"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"`{endpoint}`: this host has no such address"
+    return f"`{endpoint}`: {error.strerror or error}"

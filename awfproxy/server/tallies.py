@@ -1,0 +1,220 @@
+"""What is counted, as plain ints: one object per port, one per port and model.
+
+The byte path adds to attributes; `exposition` reads them when somebody asks.  ``prometheus_client``'s own counters cost
+a lock and a label look-up each time.  Labels come from us (ports, providers, outcomes, reasons) or are bounded: a model
+name gets its own label only once an answer with a 2xx status had it, and only `MODELS_MAX` of them per port; all others
+share `OTHER`.  A client can name a million models; it cannot make one of them a label.
+
+Counters only grow.  Only the reactor thread adds; another thread may read, and sees each number whole.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final, Protocol
+
+from awfproxy.core.outcomes import Outcome
+from awfproxy.core.records import Source
+
+#: models with a label of their own, per port: a provider has a few dozen, and each costs about forty series
+MODELS_MAX: Final = 100
+OTHER: Final = "other"
+#: no model was named, by the request or by the answer
+UNNAMED: Final = "unknown"
+#: characters of a model's label
+MODEL_LABEL_MAX: Final = 128
+#: reasons with a label of their own; they are words of ours, so this bound only guards against a mistake
+REASONS_MAX: Final = 64
+
+#: seconds: from a refusal of our own to a long reasoning answer
+DURATION_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
+#: seconds until the first byte of an answer
+FIRST_BYTE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+#: seconds that the proxy itself took of a call
+OVERHEAD_BOUNDS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+#: statuses that tell operators different things; others count as their class ("4xx")
+_CODES: Final = {
+    status: str(status) for status in (200, 400, 401, 403, 404, 408, 409, 413, 422, 426, 429, 500, 502, 503, 504, 529)
+}
+
+
+class UsageCounts(Protocol):
+    """What is read of a `core.usage.Usage`; None: not said, adds nothing."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cache_read_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+
+
+class Histogram:
+    """Counts between bounds (`counts` has one more for what is above the last), and the sum."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value; a bound counts what equals it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+class ModelTallies:
+    """The calls of one model on one port."""
+
+    __slots__ = (
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "duration",
+        "first_byte",
+        "input_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "request_bytes",
+        "requests",
+        "response_bytes",
+        "usage_records",
+    )
+
+    def __init__(self) -> None:
+        #: by outcome and status
+        self.requests: dict[tuple[str, str], int] = {}
+        #: by source and reason
+        self.usage_records: dict[tuple[str, str], int] = {}
+        self.duration = Histogram(DURATION_BOUNDS)
+        self.first_byte = Histogram(FIRST_BYTE_BOUNDS)
+        self.request_bytes = 0
+        self.response_bytes = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cache_read_tokens = 0
+        self.cache_write_tokens = 0
+        self.reasoning_tokens = 0
+
+
+class PortTallies:
+    """The calls of one port, and its connections to the upstream."""
+
+    __slots__ = (
+        "client_aborts",
+        "connections_busy",
+        "connections_idle",
+        "connections_opening",
+        "in_flight",
+        "models",
+        "name",
+        "overhead",
+        "provider",
+        "released_unrecorded",
+        "retries",
+        "scan_errors",
+    )
+
+    def __init__(self, name: str, provider: str) -> None:
+        self.name = name
+        self.provider = provider
+        self.models: dict[str, ModelTallies] = {}
+        self.in_flight = 0
+        self.overhead = Histogram(OVERHEAD_BOUNDS)
+        #: clients that closed before the end of their answer
+        self.client_aborts = 0
+        #: requests sent a second time because a kept connection was found closed
+        self.retries = 0
+        #: ends of answers that went to the client though the journal had not written the record in time
+        self.released_unrecorded = 0
+        self.scan_errors: dict[str, int] = {}
+        self.connections_opening = 0
+        self.connections_busy = 0
+        self.connections_idle = 0
+
+    def started(self) -> None:
+        """A request arrived."""
+        self.in_flight += 1
+
+    def ended(
+        self,
+        model: str | None,
+        outcome: Outcome,
+        status: int | None,
+        duration: float,
+        ttfb: float | None,
+        overhead: float | None,
+        request_bytes: int,
+        response_bytes: int,
+        usage: UsageCounts | None,
+        source: Source,
+        reason: str | None,
+    ) -> None:
+        """It ended: exactly once for each `started`.
+
+        Times in seconds, None where there was none; ``usage`` as the provider reported it, never an estimate.
+        """
+        self.in_flight -= 1
+        tallies = self.model(model, status is not None and 200 <= status < 300)
+        key = (outcome, _code(status))
+        requests = tallies.requests
+        requests[key] = requests.get(key, 0) + 1
+        count_reason(tallies.usage_records, (source, reason or ""))
+        tallies.request_bytes += request_bytes
+        tallies.response_bytes += response_bytes
+        tallies.duration.add(duration)
+        if ttfb is not None:
+            tallies.first_byte.add(ttfb)
+        if overhead is not None:
+            self.overhead.add(overhead)
+        if usage is not None:
+            tallies.input_tokens += usage.input_tokens or 0
+            tallies.output_tokens += usage.output_tokens or 0
+            tallies.cache_read_tokens += usage.cache_read_tokens or 0
+            tallies.cache_write_tokens += usage.cache_write_tokens or 0
+            tallies.reasoning_tokens += usage.reasoning_tokens or 0
+
+    def model(self, name: str | None, answered: bool) -> ModelTallies:
+        """The counters of a model; ``answered``: the upstream took the name, so that it may become a label."""
+        tallies = self.models.get(name or UNNAMED)
+        return tallies if tallies is not None else self._model(name or UNNAMED, answered)
+
+    def _model(self, name: str, answered: bool) -> ModelTallies:
+        label = name[:MODEL_LABEL_MAX] if name == UNNAMED or (answered and len(self.models) < MODELS_MAX) else OTHER
+        return self.models.setdefault(label, ModelTallies())
+
+    def scan_error(self, reason: str, count: int = 1) -> None:
+        """The usage scanner rejected something."""
+        if reason not in self.scan_errors and len(self.scan_errors) >= REASONS_MAX:
+            reason = OTHER
+        self.scan_errors[reason] = self.scan_errors.get(reason, 0) + count
+
+
+class Tallies:
+    """All ports'."""
+
+    __slots__ = ("ports",)
+
+    def __init__(self) -> None:
+        self.ports: dict[str, PortTallies] = {}
+
+    def port(self, name: str, provider: str) -> PortTallies:
+        """The counters of a port: looked up once, when the port is made."""
+        return self.ports.setdefault(name, PortTallies(name, provider))
+
+
+def count_reason(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+    """Add one to ``counts[key]``; a reason beyond `REASONS_MAX` counts as `OTHER`."""
+    count = counts.get(key)
+    if count is None and len(counts) >= REASONS_MAX:
+        key = (key[0], OTHER)
+        count = counts.get(key)
+    counts[key] = (count or 0) + 1
+
+
+def _code(status: int | None) -> str:
+    if status is None:
+        return "none"
+    code = _CODES.get(status)
+    return code if code is not None else f"{status // 100}xx"

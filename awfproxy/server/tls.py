@@ -1,0 +1,184 @@
+"""TLS to an upstream, between a transport and the protocol above it: the standard library's `ssl`, without sockets.
+
+One layer serves both networks, so trust (system CAs, ``SSL_CERT_FILE``), names and errors are the same on each; it costs
+about half of what pyOpenSSL does.  Above it looks like a transport (`network.Transport`), below like a protocol.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from awfproxy.server.network import Transport
+
+#: most plaintext of one TLS record: RFC 8446 section 5.1
+RECORD = 16 * 1024
+#: the peer closed the connection without a closing alert: what came may not be all
+TRUNCATED = Failure(ConnectionLost("the TLS connection ended without close_notify"))
+
+
+class TlsError(OSError):
+    """The peer's TLS was not acceptable; the text is OpenSSL's reason, without data."""
+
+
+def client_context() -> ssl.SSLContext:
+    """Verification on, TLS 1.2 or newer, HTTP/1.1: for all upstreams of a process.
+
+    Trust is the system's; OpenSSL reads ``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` from the environment itself.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class TlsClient(Protocol):
+    """The client's side of one TLS connection."""
+
+    def __init__(self, above: Protocol, context: ssl.SSLContext, host: str) -> None:
+        self._above = above
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._below: Transport | None = None
+        self._open = False
+        self._closed_by_peer = False
+        self._failure: Failure | None = None
+
+    @property
+    def established(self) -> bool:
+        """The handshake is over and the peer is who it should be."""
+        return self._open
+
+    # -- as the protocol of the transport below
+
+    def connectionMade(self) -> None:
+        """Begin the handshake."""
+        self._below = self.transport  # type: ignore[assignment]
+        self._handshake()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt, and tell the protocol above."""
+        incoming = self._incoming
+        incoming.write(data)
+        if not self._open:
+            self._handshake()
+            if not self._open:
+                return
+        tls = self._tls
+        pieces = []
+        try:
+            # asking again when nothing is left costs an exception: the two counters say so beforehand
+            while incoming.pending or tls.pending():
+                piece = tls.read(RECORD)
+                if not piece:
+                    self._closed_by_peer = True
+                    break
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._closed_by_peer = True
+        except ssl.SSLError as error:
+            self._fail(error)
+        if self._outgoing.pending:  # key updates
+            self._flush()
+        if pieces:
+            self._above.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if self._closed_by_peer and self._below is not None:
+            self._below.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the protocol above why: in order only if the peer said that it would close."""
+        self._below = None
+        if self._failure is not None:
+            reason = self._failure
+        elif self._open and not self._closed_by_peer and reason.check(ConnectionDone):
+            reason = TRUNCATED
+        self._above.connectionLost(reason)
+
+    # -- as the transport of the protocol above
+
+    def write(self, data: bytes) -> None:
+        below = self._below
+        if below is None or not self._open:
+            return
+        try:
+            self._tls.write(data)
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        below.write(self._outgoing.read())
+
+    def loseConnection(self) -> None:
+        if self._below is None:
+            return
+        if self._open:
+            try:
+                self._tls.unwrap()
+            except ssl.SSLError:
+                pass  # the peer's own closing alert is not waited for: RFC 8446 section 6.1
+            self._flush()
+        self._below.loseConnection()
+
+    def loseWriteConnection(self) -> None:
+        self.loseConnection()
+
+    def abortConnection(self) -> None:
+        if self._below is not None:
+            self._below.abortConnection()
+
+    def pauseProducing(self) -> None:
+        if self._below is not None:
+            self._below.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        if self._below is not None:
+            self._below.resumeProducing()
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        if self._below is not None:
+            self._below.registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        """Nobody unregisters on this path: a connection keeps its producer for life."""
+
+    def unsent(self) -> int:
+        return self._below.unsent() if self._below is not None else 0
+
+    def switchProtocol(self, protocol: Protocol) -> None:
+        self._above = protocol
+
+    # -- parts
+
+    def _handshake(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except ssl.SSLError as error:
+            self._flush()  # the alert tells the peer why
+            self._fail(error)
+            return
+        self._open = True
+        self._flush()
+        self._above.makeConnection(self)  # type: ignore[arg-type]
+
+    def _flush(self) -> None:
+        if self._below is not None and self._outgoing.pending:
+            self._below.write(self._outgoing.read())
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text = f"certificate not accepted: {error.verify_message}"
+        else:
+            text = f"TLS failed: {error.reason or 'unknown reason'}"
+        self._failure = Failure(TlsError(text))
+        self._open = False
+        if self._below is not None:
+            self._below.loseConnection()  # not abort: the alert that tells the peer why may still be queued

@@ -1,0 +1,309 @@
+"""Connections to one upstream: kept alive, pooled, each carrying one call at a time.
+
+A connection goes back to the pool only when the answer was whole, nothing came after it, the request was sent to its last
+byte, and reading is not paused: a held connection in the pool would hang the next call.  The pool is last in, first out,
+so that surplus connections grow old and are closed; it is bounded by `IDLE_MAX` and `IDLE_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from awfproxy.core.settings import Proxy, Upstream
+from awfproxy.server.network import Network, Transport
+from awfproxy.server.tls import TlsClient, TlsError
+from awfproxy.server.tunnel import Tunnel, TunnelRefused
+from awfproxy.wire.faults import Fault
+from awfproxy.wire.responses import ResponseReader
+
+if TYPE_CHECKING:
+    from awfproxy.server.call import Call
+
+log = txaio.make_logger()
+
+#: idle connections kept for one upstream; more at once only while as many calls run
+IDLE_MAX = 512
+#: seconds an idle connection is kept: below the 60 s after which common load balancers close theirs
+IDLE_SECONDS = 55.0
+
+
+class UpstreamConnection(Protocol):
+    """One connection to the provider."""
+
+    __slots__ = ("_deadline", "_expired", "_pool", "busy", "call", "connected", "paused", "reader", "reused", "since", "transport", "up")
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, pool: UpstreamPool, call: Call) -> None:
+        self._pool = pool
+        self._deadline: IDelayedCall | None = None
+        self._expired = False
+        self.call: Call | None = call
+        self.reader = ResponseReader()
+        #: counted as busy by the pool
+        self.busy = False
+        #: connected, TLS and all
+        self.up = False
+        #: carried an answer before
+        self.reused = False
+        self.paused = False
+        #: monotonic seconds since when it is idle
+        self.since = 0.0
+
+    # -- what the call asks for
+
+    def send(self, method: bytes, head: bytes, body: bytes) -> None:
+        """Send a request and expect its answer."""
+        self.reader.expect(method)
+        # one write: head and a small body leave in one segment, and a large body is not copied to join them
+        if len(body) < 16384:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
+
+    def dial(self, attempt: Deferred[None], top: Protocol, clock: IReactorTime, timeout: float) -> None:
+        """Being connected: by ``attempt``, through the layers of which ``top`` is the lowest; ``timeout`` seconds for all."""
+
+        def expire() -> None:
+            self._expired = True
+            attempt.cancel()
+            if top.connected and top.transport is not None:
+                top.transport.abortConnection()  # type: ignore[attr-defined]
+
+        self._deadline = clock.callLater(timeout, expire)
+        attempt.addErrback(self.connectionLost)
+
+    def pause(self) -> None:
+        """The client does not keep up: read no more."""
+        if not self.paused:
+            self.paused = True
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """The client keeps up again."""
+        if self.paused:
+            self.paused = False
+            self.transport.resumeProducing()
+
+    def abandon(self) -> None:
+        """The call wants nothing more of this connection."""
+        self.call = None
+        if self.up:
+            self.transport.abortConnection()
+
+    # -- as a protocol
+
+    def connectionMade(self) -> None:
+        """Connected, through tunnel and TLS."""
+        self.up = True
+        self._end_dial()
+        self.transport.registerProducer(self, True)
+        self._pool.connected(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """One read of the answer."""
+        call = self.call
+        if call is None:
+            self.transport.abortConnection()  # nothing was asked
+            return
+        try:
+            reader = self.reader
+            fault = reader.feed(data)
+            if fault is None and not reader.complete and reader.head is None:
+                body = reader.body()
+                if body:
+                    call.response_body(body)
+            else:
+                self._turn(call, reader, fault)
+        except Exception:
+            log.failure("a call broke on its answer")
+            call.broke()
+
+    def _turn(self, call: Call, reader: ResponseReader, fault: Fault | None) -> None:
+        """A read that holds more than a piece of the body."""
+        if reader.head is not None:
+            head, reader.head = reader.head, None
+            call.response_head(head)
+            if self.call is not call:
+                return  # the call goes another way
+        body = reader.body()
+        if reader.complete:
+            self._settle()
+            call.response_end(body, reader.trailers)
+        elif fault is not None:
+            self.abandon()
+            if body:
+                call.response_body(body)
+            call.upstream_lost(fault.reason, retryable=False)
+        elif body:
+            call.response_body(body)
+        else:
+            call.response_begun()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is no more."""
+        was_up, self.up = self.up, False
+        self._end_dial()
+        call, self.call = self.call, None
+        self._pool.lost(self)
+        if call is None:
+            return
+        if not was_up:
+            call.connect_failed("timed out" if self._expired else _why(reason), self._expired)
+        elif reason.check(ConnectionDone) and self.reader.end_of_stream():
+            call.response_end(b"", [])
+        else:
+            call.upstream_lost(_why(reason), retryable=self.reused and not self.reader.started)
+
+    # -- as the producer of its transport: the request is all queued already, nothing can be held back
+
+    def pauseProducing(self) -> None:
+        """More of the request is queued than the upstream takes."""
+
+    def resumeProducing(self) -> None:
+        """The upstream takes more of the request."""
+
+    def stopProducing(self) -> None:
+        """The transport is gone."""
+
+    def _end_dial(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None and deadline.active():
+            deadline.cancel()
+
+    def _settle(self) -> None:
+        """The answer is whole: into the pool, or away."""
+        self.call = None
+        reader = self.reader
+        if reader.keep_alive and not reader.surplus and self.transport.unsent() == 0:
+            self.resume()
+            self._pool.give_back(self)
+        else:
+            self.transport.loseConnection()
+
+
+class UpstreamPool:
+    """Connections to one upstream."""
+
+    def __init__(
+        self,
+        network: Network,
+        clock: IReactorTime,
+        monotonic: Callable[[], float],
+        upstream: Upstream,
+        proxy: Proxy | None,
+        tls: ssl.SSLContext | None,
+        connect_timeout: float,
+    ) -> None:
+        self._network = network
+        self._clock = clock
+        self._monotonic = monotonic
+        self._upstream = upstream
+        self._proxy = proxy if upstream.scheme == "https" else None
+        self._tls = tls
+        self._connect_timeout = connect_timeout
+        self._idle: dict[UpstreamConnection, None] = {}
+        self._busy = 0
+        self._closed = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Connections by state: idle, and busy with a call (or being made)."""
+        return {"idle": len(self._idle), "busy": self._busy}
+
+    def attach(self, call: Call, fresh: bool = False) -> UpstreamConnection:
+        """A connection for ``call``: idle (``up``), or being made; then ``call.connected`` or ``connect_failed`` follows."""
+        if self._idle and not fresh:
+            connection, _ = self._idle.popitem()
+            connection.call = call
+            connection.reused = True
+        else:
+            connection = self._dial(call)
+        connection.busy = True
+        self._busy += 1
+        return connection
+
+    def give_back(self, connection: UpstreamConnection) -> None:
+        """Keep a connection that has no call."""
+        self._count_out(connection)
+        if self._closed or len(self._idle) >= IDLE_MAX:
+            connection.transport.loseConnection()
+            return
+        connection.since = self._monotonic()
+        self._idle[connection] = None
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """A connection stands; its call may have gone meanwhile."""
+        if connection.call is not None:
+            connection.call.connected()
+        else:
+            self.give_back(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """A connection ended, idle or not."""
+        self._idle.pop(connection, None)
+        self._count_out(connection)
+
+    def _count_out(self, connection: UpstreamConnection) -> None:
+        if connection.busy:
+            connection.busy = False
+            self._busy -= 1
+
+    def sweep(self, now: float) -> None:
+        """Close what has been idle too long (oldest first)."""
+        for connection in list(self._idle):
+            if now - connection.since < IDLE_SECONDS:
+                break
+            del self._idle[connection]
+            connection.transport.loseConnection()
+
+    def close(self) -> None:
+        """Keep nothing from now on."""
+        self._closed = True
+        for connection in list(self._idle):
+            connection.transport.loseConnection()
+        self._idle.clear()
+
+    def _dial(self, call: Call) -> UpstreamConnection:
+        connection = UpstreamConnection(self, call)
+        upstream, proxy = self._upstream, self._proxy
+        top: Protocol = connection
+        if self._tls is not None:
+            top = TlsClient(connection, self._tls, upstream.host)
+        if proxy is None:
+            host, port = upstream.host, upstream.port
+        else:
+            host, port = proxy.host, proxy.port
+            authority = f"{_bracketed(upstream.host)}:{upstream.port}".encode("ascii")
+            secret = proxy.authorization.reveal() if proxy.authorization is not None else b""
+            top = Tunnel(top, authority, secret)
+        connection.dial(self._network.connect(host, port, top), top, self._clock, self._connect_timeout)
+        return connection
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 literal as an authority wants it: RFC 3986 section 3.2.2."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _why(reason: Failure) -> str:
+    """An error as the record tells it: no addresses, no data."""
+    error = reason.value
+    if isinstance(error, (TlsError, TunnelRefused)):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno) if error.errno > 0 else "name not resolved"
+    if reason.check(ConnectionDone):
+        return "connection closed"
+    return "connection lost" if reason.check(ConnectionLost) else type(error).__name__

@@ -1,0 +1,180 @@
+"""The calls of the demonstration: headers and bodies as the providers' own SDKs send them, the keys left out.
+
+An agent behind the proxy holds no key, but its SDK insists on one: it sends a placeholder, which the proxy removes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: What an SDK is given where it insists on a key.
+PLACEHOLDER = "placeholder-not-a-key"
+#: Bytes of an answer that are read before it is given up, where a call is to be aborted.
+ABORT_AFTER = 600
+
+_STAINLESS = {
+    "X-Stainless-Lang": "python",
+    "X-Stainless-OS": "Linux",
+    "X-Stainless-Arch": "x64",
+    "X-Stainless-Runtime": "CPython",
+    "X-Stainless-Async": "false",
+    "x-stainless-retry-count": "0",
+    "x-stainless-read-timeout": "600",
+}
+_COMMON = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate", "Content-Type": "application/json"}
+_HEADERS: dict[str, dict[str, str]] = {
+    "openai": {"User-Agent": "OpenAI/Python 2.0.0", "Authorization": f"Bearer {PLACEHOLDER}"} | _STAINLESS,
+    "anthropic": {
+        "User-Agent": "Anthropic/Python 0.70.0",
+        "X-Api-Key": PLACEHOLDER,
+        "anthropic-version": "2023-06-01",
+    }
+    | _STAINLESS,
+    "copilot": {
+        "User-Agent": "GitHubCopilotChat/0.30.0",
+        "Authorization": f"Bearer {PLACEHOLDER}",
+        "Editor-Version": "vscode/1.103.0",
+    },
+    "gemini": {
+        "User-Agent": "google-genai-sdk/1.40.0 gl-python/3.11.0",
+        "x-goog-api-client": "google-genai-sdk/1.40.0 gl-python/3.11.0",
+        "x-goog-api-key": PLACEHOLDER,
+    },
+}
+_HEADERS["vertex"] = _HEADERS["gemini"]
+
+_QUESTION = "How many ships passed the lighthouse last night ?"
+_SYSTEM = "You keep the book of a lighthouse and answer in one sentence ."
+#: A prompt long enough for the providers' caches.
+_LONG = "The log of the year . " * 300
+_SCHEMA = {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}
+
+
+class DemoCall(msgspec.Struct, frozen=True):
+    """One call of the demonstration."""
+
+    provider: str
+    title: str
+    path: str
+    #: None: a GET
+    body: dict[str, Any] | None
+    headers: dict[str, str]
+    #: give up after `ABORT_AFTER` bytes of the answer
+    abort: bool = False
+
+
+def _call(provider: str, title: str, path: str, body: dict[str, Any] | None, **more: Any) -> DemoCall:
+    headers = _COMMON | _HEADERS[provider] | more.pop("headers", {})
+    if more.get("abort"):
+        headers |= {"x-sim-endless": "1", "x-sim-pace": "2"}
+    return DemoCall(provider, title, path, body, headers, **more)
+
+
+def _chat(**members: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _QUESTION}]
+    return {"model": "gpt-4o-mini", "messages": messages} | members
+
+
+def _chat_calls(provider: str, base: str) -> list[DemoCall]:
+    path = f"{base}/chat/completions"
+    tools = [{"type": "function", "function": {"name": "count_ships", "parameters": _SCHEMA}}]
+    long = [{"role": "system", "content": _LONG}, {"role": "user", "content": _QUESTION}]
+    asked = {"stream": True, "stream_options": {"include_usage": True}}
+    return [
+        _call(provider, "chat", path, _chat()),
+        _call(provider, "chat, two choices", path, _chat(n=2)),
+        _call(provider, "chat, cached prompt", path, _chat(messages=long)),
+        _call(provider, "chat, reasoning", path, _chat(model="gpt-5-mini", max_completion_tokens=200)),
+        _call(provider, "chat, streaming", path, _chat(stream=True)),
+        _call(provider, "chat, streaming, usage asked for", path, _chat(**asked)),
+        _call(provider, "chat, streaming, tool call", path, _chat(tools=tools, **asked)),
+        _call(provider, "chat, streaming, slow", path, _chat(**asked), headers={"x-sim-pace": "5"}),
+        _call(provider, "chat, aborted", path, _chat(stream=True), abort=True),
+    ]
+
+
+def _openai() -> list[DemoCall]:
+    ask = {"model": "gpt-5-mini", "instructions": _SYSTEM, "input": _QUESTION}
+    return [
+        *_chat_calls("openai", "/v1"),
+        _call("openai", "responses", "/v1/responses", ask),
+        _call("openai", "responses, streaming", "/v1/responses", ask | {"stream": True}),
+        _call("openai", "responses, cut short", "/v1/responses", ask | {"stream": True, "max_output_tokens": 12}),
+        _call("openai", "completions", "/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": _QUESTION}),
+        _call("openai", "embeddings", "/v1/embeddings", {"model": "text-embedding-3-small", "input": [_QUESTION]}),
+        _call("openai", "list of models", "/v1/models", None),
+    ]
+
+
+def _copilot() -> list[DemoCall]:
+    ask = {"model": "gpt-5-mini", "instructions": _SYSTEM, "input": _QUESTION, "store": False}
+    return [
+        *_chat_calls("copilot", ""),
+        _call("copilot", "responses", "/responses", ask),
+        _call("copilot", "responses, streaming", "/responses", ask | {"stream": True}),
+        _call("copilot", "list of models", "/models", None),
+    ]
+
+
+def _anthropic() -> list[DemoCall]:
+    path = "/v1/messages"
+    cached = [{"type": "text", "text": _LONG, "cache_control": {"type": "ephemeral"}}]
+    tools = [{"name": "count_ships", "description": "Counts ships", "input_schema": _SCHEMA}]
+
+    def body(**members: Any) -> dict[str, Any]:
+        messages = [{"role": "user", "content": _QUESTION}]
+        return {"model": "claude-sonnet-4-5", "max_tokens": 1024, "system": _SYSTEM, "messages": messages} | members
+
+    count = {"model": "claude-sonnet-4-5", "messages": [{"role": "user", "content": _QUESTION}]}
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    return [
+        _call("anthropic", "messages", path, body()),
+        _call("anthropic", "messages, cached prompt", path, body(system=cached)),
+        _call("anthropic", "messages, tool call", path, body(tools=tools)),
+        _call("anthropic", "messages, thinking", path, body(thinking=thinking, max_tokens=2048)),
+        _call("anthropic", "messages, cut short", path, body(max_tokens=4)),
+        _call("anthropic", "messages, streaming", path, body(stream=True)),
+        _call("anthropic", "messages, streaming, cached prompt", path, body(stream=True, system=cached)),
+        _call("anthropic", "messages, streaming, tool call", path, body(stream=True, tools=tools)),
+        _call("anthropic", "messages, streaming, thinking", path, body(stream=True, thinking=thinking)),
+        _call("anthropic", "messages, streaming, slow", path, body(stream=True), headers={"x-sim-pace": "5"}),
+        _call("anthropic", "messages, aborted", path, body(stream=True), abort=True),
+        _call("anthropic", "token counting", "/v1/messages/count_tokens", count),
+        _call("anthropic", "list of models", "/v1/models", None),
+    ]
+
+
+def _google(provider: str, prefix: str) -> list[DemoCall]:
+    flash, plain = f"{prefix}/models/gemini-2.5-flash", f"{prefix}/models/gemini-2.0-flash"
+    tools = [{"functionDeclarations": [{"name": "count_ships", "parameters": _SCHEMA}]}]
+
+    def body(**members: Any) -> dict[str, Any]:
+        contents = [{"role": "user", "parts": [{"text": _QUESTION}]}]
+        return {"contents": contents, "systemInstruction": {"parts": [{"text": _SYSTEM}]}} | members
+
+    def sse(model: str) -> str:
+        return f"{model}:streamGenerateContent?alt=sse"
+
+    long = {"parts": [{"text": _LONG}]}
+    return [
+        _call(provider, "generateContent", f"{plain}:generateContent", body()),
+        _call(provider, "generateContent, thinking", f"{flash}:generateContent", body()),
+        _call(provider, "generateContent, tool call", f"{plain}:generateContent", body(tools=tools)),
+        _call(provider, "generateContent, cached prompt", f"{plain}:generateContent", body(systemInstruction=long)),
+        _call(provider, "streaming", sse(plain), body()),
+        _call(provider, "streaming, thinking", sse(flash), body()),
+        _call(provider, "streaming, tool call", sse(plain), body(tools=tools)),
+        _call(provider, "streaming, cut short", sse(plain), body(generationConfig={"maxOutputTokens": 3})),
+        _call(provider, "streaming, slow", sse(plain), body(), headers={"x-sim-pace": "5"}),
+        _call(provider, "streaming as a JSON array", f"{plain}:streamGenerateContent", body()),
+        _call(provider, "aborted", sse(flash), body(), abort=True),
+        _call(provider, "token counting", f"{plain}:countTokens", {"contents": body()["contents"]}),
+    ]
+
+
+def demo_calls() -> list[DemoCall]:
+    """All calls, provider by provider."""
+    vertex = "/v1beta1/projects/demo/locations/global/publishers/google"
+    return [*_openai(), *_anthropic(), *_copilot(), *_google("gemini", "/v1beta"), *_google("vertex", vertex)]

@@ -1,0 +1,280 @@
+"""Requests of one client connection: llhttp for the framing, our own rules for the head.
+
+One request at a time.  Bytes of the next one (pipelining, RFC 9112 section 9.3.2) stay in the reader until `proceed` is
+called, so that answers go out in order.  Rules beyond llhttp's strict mode, because llhttp accepts what another parser
+might read differently:
+
+- the version is 1.0 or 1.1; a request of 1.1 has exactly one Host (RFC 9112 section 3.2), one of 1.0 at most one
+- Transfer-Encoding is exactly ``chunked``, once, and never on 1.0 (RFC 9112 section 6.1)
+- the target is in origin form and printable ASCII (no absolute form, no fragment)
+- a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields; the framing of a chunked body (sizes, extensions,
+  trailers) stays near what its chunks need
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import httptools
+
+from awfproxy.core.message import Header, RequestHead
+from awfproxy.wire.faults import Fault
+
+#: bytes of a request head; nginx allows 4 x 8 KB, Node 16 KB; agents send some long metadata headers
+HEAD_MAX = 32 * 1024
+#: fields of a head; as Apache's LimitRequestFields
+HEADERS_MAX = 100
+#: framing bytes of a chunked body that are allowed for each chunk (16 hex digits and two line ends)
+CHUNK_FRAMING = 20
+#: framing bytes allowed besides, for extensions and trailers together
+CHUNK_ALLOWANCE = 8 * 1024
+
+_TARGET = re.compile(rb"/[!\"$-~]*")  # origin form: "/", then printable ASCII without "#"
+_HEAD, _BODY, _CHUNKS, _DONE, _DEAD = range(5)
+
+
+class RequestSink(Protocol):
+    """Who is told about requests."""
+
+    def request_head(self, head: RequestHead) -> None:
+        """A head was read; body pieces follow unless it has none."""
+
+    def request_body(self, piece: bytes) -> None:
+        """Decoded (de-chunked) bytes of the body."""
+
+    def request_complete(self) -> None:
+        """The request is whole.  Nothing more is told until `RequestReader.proceed`."""
+
+
+class RequestReader:
+    """Turns a client's bytes into requests, one at a time."""
+
+    __slots__ = (
+        "_body_bytes", "_chunks", "_complete", "_headers", "_held", "_left", "_parser", "_sink", "_state", "_tail",
+        "_target", "_wire_bytes",
+    )  # fmt: skip
+
+    def __init__(self, sink: RequestSink) -> None:
+        self._sink = sink
+        self._held = b""
+        self._state = _HEAD
+        self._parser: httptools.HttpRequestParser | None = None
+        self._headers: list[Header] = []
+        self._target = b""
+        self._left = 0
+        self._complete = False
+        self._body_bytes = self._wire_bytes = self._chunks = 0
+        self._tail = b""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes kept for a later request."""
+        return len(self._held)
+
+    @property
+    def between(self) -> bool:
+        """Whether no byte of a request is under way."""
+        return self._state == _HEAD and not self._held
+
+    @property
+    def hungry(self) -> bool:
+        """Whether only more bytes can bring a request further; not so while one waits to be answered (`proceed`)."""
+        return self._state != _DONE
+
+    def feed(self, data: bytes) -> Fault | None:
+        """Take ``data``; tell the sink of what is whole in it."""
+        state = self._state
+        if state == _BODY:
+            return self._feed_length(data)
+        if state == _CHUNKS:
+            return self._feed_chunks(data)
+        if state == _DEAD:
+            return None
+        self._held = self._held + data if self._held else data
+        if state == _DONE:
+            return None
+        return self._feed_head(len(data))
+
+    def proceed(self) -> Fault | None:
+        """The request told last is answered: go on with what is kept."""
+        if self._state != _DONE:
+            return None
+        self._state = _HEAD
+        if self._held:
+            return self._feed_head(len(self._held))
+        return None
+
+    def stop(self) -> None:
+        """Ignore everything from now on, and let go of what is kept."""
+        self._state = _DEAD
+        self._held = b""
+        self._parser = None
+
+    # -- the head
+
+    def _feed_head(self, fresh: int) -> Fault | None:
+        data = self._held
+        while data.startswith(b"\r\n"):  # empty lines before a request are let pass: RFC 9112 section 2.2
+            data = self._held = data[2:]
+        # only what is new can hold the end; three bytes of it may have come before
+        end = data.find(b"\r\n\r\n", max(0, len(data) - fresh - 3))
+        if end < 0:
+            if len(data) > HEAD_MAX:
+                return self._fault("head too large")
+            if b"\n" in data[-fresh - 1 :].replace(b"\r\n", b"")[1:]:
+                return self._fault("bare line feed")  # llhttp would say so too, but only once the head is whole
+            return None
+        end += 4
+        if end > HEAD_MAX:
+            return self._fault("head too large")
+        self._held = data[end:]
+        fault = self._parse_head(data[:end])
+        if fault is not None:
+            return fault
+        rest, self._held = self._held, b""
+        if self._state == _BODY:
+            return self._feed_length(rest) if rest else None
+        if self._state == _CHUNKS:
+            return self._feed_chunks(rest) if rest else None
+        self._held = rest
+        if self._state == _DONE:
+            self._sink.request_complete()
+        return None
+
+    def _parse_head(self, data: bytes) -> Fault | None:
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
+        self._headers = []
+        self._target = b""
+        self._complete = False
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._parser = None  # the sink refuses it: what follows is not HTTP to us
+        except httptools.HttpParserError:
+            return self._fault("malformed head")
+        minor = {"1.1": 1, "1.0": 0}.get(parser.get_http_version())
+        if minor is None:
+            return self._fault("unknown HTTP version")
+        method = parser.get_method()
+        target = self._target
+        if not _TARGET.fullmatch(target) and method != b"CONNECT":
+            return self._fault("request target not in origin form")
+        headers = self._headers
+        if len(headers) > HEADERS_MAX:
+            return self._fault("too many headers")
+        fields = {lower: value for lower, _, value in headers}
+        if len(fields) != len(headers):
+            for name in (b"host", b"transfer-encoding", b"content-length", b"content-type", b"content-encoding"):
+                if sum(lower == name for lower, _, _ in headers) > 1:
+                    return self._fault("repeated " + name.decode())
+        if b"host" not in fields and minor:
+            return self._fault("no host")
+        length: int | None = None
+        chunked = False
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None:
+            if not minor or coding.lower() != b"chunked":
+                return self._fault("transfer-encoding")
+            chunked = True
+        else:
+            value = fields.get(b"content-length")
+            if value is not None:
+                if not value.isdigit() or len(value) > 18:
+                    return self._fault("content-length")
+                length = int(value)
+        head = RequestHead(
+            method, target, minor, headers, fields, length, chunked, parser.should_keep_alive(),
+            minor == 1 and fields.get(b"expect", b"").lower() == b"100-continue",
+        )  # fmt: skip
+        self._headers = []
+        if chunked:
+            self._state = _CHUNKS
+            self._body_bytes = self._wire_bytes = self._chunks = 0
+            self._tail = b""
+        elif length:
+            self._state = _BODY
+            self._left = length
+        else:
+            self._state = _DONE
+        self._sink.request_head(head)
+        return None
+
+    # -- the body
+
+    def _feed_length(self, data: bytes) -> Fault | None:
+        left = self._left
+        if len(data) > left:
+            self._held = data[left:]
+            data = data[:left]
+        self._left = left - len(data)
+        assert self._parser is not None
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            return self._fault("malformed body")
+        if self._left == 0 and self._state == _BODY:
+            self._state = _DONE
+            self._sink.request_complete()
+        return None
+
+    def _feed_chunks(self, data: bytes) -> Fault | None:
+        """Feed up to each empty line: a chunked body can only end at one, and llhttp must not see the next request."""
+        assert self._parser is not None
+        tail = self._tail
+        start = 0
+        joined = tail + data
+        shift = len(tail)
+        at = joined.find(b"\r\n\r\n")
+        while start < len(data) and self._state == _CHUNKS:
+            stop = at + 4 - shift if at >= 0 else len(data)
+            piece = data[start:stop]
+            self._wire_bytes += len(piece)
+            try:
+                self._parser.feed_data(piece)
+            except httptools.HttpParserError:
+                return self._fault("malformed chunked body")
+            if self._wire_bytes - self._body_bytes > CHUNK_FRAMING * self._chunks + CHUNK_ALLOWANCE:
+                return self._fault("chunk extensions or trailers too large")
+            start = stop
+            if self._complete and self._state == _CHUNKS:
+                self._state = _DONE
+                self._tail = b""
+                self._held = data[start:]
+                self._sink.request_complete()
+                return None
+            at = joined.find(b"\r\n\r\n", at + 1) if at >= 0 else -1
+            while at >= 0 and at + 4 - shift <= start:
+                at = joined.find(b"\r\n\r\n", at + 1)
+        self._tail = joined[-3:]
+        return None
+
+    def _fault(self, reason: str) -> Fault:
+        self.stop()
+        return Fault(reason)
+
+    # -- llhttp's callbacks
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head, or of the trailers, which are dropped: the body goes on with a length."""
+        if self._state == _HEAD:
+            self._headers.append((name.lower(), name, value))
+
+    def on_body(self, piece: bytes) -> None:
+        """Bytes of the body."""
+        self._body_bytes += len(piece)
+        self._sink.request_body(piece)
+
+    def on_chunk_header(self) -> None:
+        """A chunk begins."""
+        self._chunks += 1
+
+    def on_message_complete(self) -> None:
+        """The message ended where the fed bytes end."""
+        self._complete = True

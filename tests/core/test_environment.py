@@ -1,0 +1,101 @@
+"""Folders, addresses and proxies from variables."""
+
+import pytest
+
+from awfproxy.core.environment import Environment
+from awfproxy.core.settings import Proxy, Upstream
+
+
+def read(**variables: str) -> Environment:
+    return Environment(variables, "/work")
+
+
+@pytest.mark.parametrize(
+    ("variables", "logs", "state"),
+    [
+        ({"HOME": "/home/me"}, "/home/me/.local/state/awfproxy/logs", "/home/me/.local/state/awfproxy"),
+        ({"HOME": "/home/me", "XDG_STATE_HOME": "/s"}, "/s/awfproxy/logs", "/s/awfproxy"),
+        ({"HOME": "/h", "XDG_STATE_HOME": "relative"}, "/h/.local/state/awfproxy/logs", "/h/.local/state/awfproxy"),
+        ({"LOGS_DIRECTORY": "/l:/m", "STATE_DIRECTORY": "/s:/t", "HOME": "/h"}, "/l", "/s"),
+        ({"LOGS_DIRECTORY": "/l", "AWF_TOKEN_LOG_DIR": "/a", "AWFPROXY_STATE_DIR": "/b", "STATE_DIRECTORY": "/s"}, "/a", "/b"),
+        ({"AWF_TOKEN_LOG_DIR": "logs/", "AWFPROXY_STATE_DIR": "./s/../t"}, "/work/logs", "/work/t"),
+        ({"AWF_TOKEN_LOG_DIR": "~/logs", "AWFPROXY_STATE_DIR": "~", "HOME": "/h"}, "/h/logs", "/h"),
+    ],
+)
+def test_folders(variables: dict[str, str], logs: str, state: str) -> None:
+    """Our own variable, then systemd's, then XDG's; always absolute."""
+    environment = read(**variables)
+    log_dir, state_dir = environment.log_dir(awf=True), environment.state_dir()
+    assert log_dir is not None
+    assert state_dir is not None
+    assert (log_dir[0], state_dir[0]) == (logs, state)
+
+
+def test_without_a_home_there_is_no_folder() -> None:
+    """Nothing is guessed."""
+    assert read().log_dir(awf=True) is read().state_dir() is None
+
+
+def test_awf_folder_counts_only_without_a_file() -> None:
+    """A file has its own key for it."""
+    assert read(AWF_TOKEN_LOG_DIR="/a").log_dir(awf=False) is None
+
+
+@pytest.mark.parametrize(("value", "bind"), [("", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::", "::"), ("[::1]", "::1")])
+def test_bind(value: str, bind: str) -> None:
+    """Loopback unless something else is said."""
+    environment = read(AWFPROXY_BIND=value)
+    assert (environment.bind, environment.faults) == (bind, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWFPROXY_BIND", "localhost"),
+        ("AWFPROXY_WORKERS", "4"),
+        ("AWFPROXY_ALLOWED_HOSTS", "a.example,http://b"),
+        ("HTTPS_PROXY", "socks5://x"),
+        ("https_proxy", "http://:x"),
+    ],
+)
+def test_a_wrong_value_is_a_fault_that_names_its_variable(name: str, value: str) -> None:
+    """One sentence, beginning with the variable."""
+    (fault,) = read(**{name: value}).faults
+    assert fault.startswith(f"{name}: ")
+    assert fault.endswith(".")
+
+
+@pytest.mark.parametrize(("value", "faults"), [("", 0), ("false", 0), ("0", 0), ("true", 1), ("TRUE", 1), ("1", 1), ("maybe", 1)])
+def test_rates_are_refused_where_they_are_wanted(value: str, faults: int) -> None:
+    """AWF sets the numbers beside `false` too: those ask for nothing."""
+    environment = read(AWF_RATE_LIMIT_ENABLED=value, AWF_RATE_LIMIT_RPM="600")
+    environment.refuse_rates()
+    assert len(environment.faults) == faults
+
+
+def test_a_misspelt_name_is_worth_a_warning() -> None:
+    """Ours are ours alone: one that we do not know is a slip."""
+    assert read(AWFPROXY_STATEDIR="/x").warnings == [
+        "AWFPROXY_STATEDIR is not a variable of awfproxy; did you mean AWFPROXY_STATE_DIR?"
+    ]
+    assert read(AWFPROXY_BIND="::1", AWFPROXY_WORKERS="1", OTHER="x").warnings == []
+
+
+def test_allowed_hosts() -> None:
+    """A list with commas, in lower case."""
+    assert read(AWFPROXY_ALLOWED_HOSTS=" Proxy.Example, b.example ,").allowed_hosts == ("proxy.example", "b.example")
+
+
+def test_proxy_for_https_alone() -> None:
+    """Plain http goes straight: CONNECT is for what the proxy cannot read."""
+    environment = read(HTTPS_PROXY="http://squid:3128", NO_PROXY="inside.example")
+    assert environment.proxy_for(Upstream("https", "api.openai.com", 443)) == Proxy("squid", 3128)
+    assert environment.proxy_for(Upstream("http", "api.openai.com", 80)) is None
+    assert environment.proxy_for(Upstream("https", "inside.example", 443)) is None
+    assert read().proxy_for(Upstream("https", "api.openai.com", 443)) is None
+
+
+def test_the_lower_case_name_goes_first() -> None:
+    """As with curl."""
+    environment = read(HTTPS_PROXY="http://a:1", https_proxy="http://b:2")
+    assert environment.proxy_for(Upstream("https", "h", 443)) == Proxy("b", 2)

@@ -1,0 +1,57 @@
+"""The simulator and the proxy as real processes, for tests.
+
+    with simulated(tmp_path) as (simulator, proxy, setting): ...
+
+Both are stopped by pid on the way out; what they printed is shown when the test fails (it is on stdout).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from awfproxy.simulator.processes import Process, ProxyProcess, SimulatorProcess
+from awfproxy.simulator.setting import PROVIDERS, Setting, write_setting
+
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
+@contextmanager
+def running(process: Process) -> Iterator[Process]:
+    """Stop the process on the way out, and print what it printed."""
+    try:
+        yield process
+    finally:
+        process.stop(10)
+        print(f"--- {process.name} (status {process.returncode})\n{process.output[-8000:]}")
+
+
+@contextmanager
+def simulator_process(
+    directory: Path, listen: Mapping[str, str] | None = None, options: Sequence[str] = ()
+) -> Iterator[SimulatorProcess]:
+    """A simulator, by default with one listener for each provider that the proxy knows."""
+    process = SimulatorProcess(directory, listen or dict.fromkeys(PROVIDERS, LOOPBACK), options)
+    with running(process):
+        yield process
+
+
+@contextmanager
+def proxy_process(directory: Path, setting: Setting, twistd: Sequence[str] = ()) -> Iterator[ProxyProcess]:
+    """A proxy that is ready."""
+    process = ProxyProcess(directory, setting.config, setting.admin_port, setting.environment, twistd)
+    with running(process):
+        yield process
+
+
+@contextmanager
+def simulated(
+    directory: Path, twistd: Sequence[str] = (), **options: Any
+) -> Iterator[tuple[SimulatorProcess, ProxyProcess, Setting]]:
+    """Both, the proxy in front of the simulator; ``options`` are those of `write_setting`."""
+    with simulator_process(directory) as simulator:
+        setting = write_setting(directory, simulator.ports, **options)
+        with proxy_process(directory, setting, twistd) as proxy:
+            yield simulator, proxy, setting
