@@ -101,10 +101,11 @@ def _read_file(path: str, most: int) -> tuple[bytes, int]:
         without a writer would hang the start.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(0, "it is not a regular file")
     with open(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(0, "it is not a regular file")
         data = file.read(most + 1)
     if len(data) > most:
         raise OSError(0, f"it is larger than {most} bytes")

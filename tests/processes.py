@@ -14,6 +14,7 @@ from typing import Any
 
 from awfproxy.simulator.processes import Process, ProxyProcess, SimulatorProcess
 from awfproxy.simulator.setting import PROVIDERS, Setting, write_setting
+from tests.certificates import make_certificates
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
@@ -48,10 +49,23 @@ def proxy_process(directory: Path, setting: Setting, twistd: Sequence[str] = ())
 
 @contextmanager
 def simulated(
-    directory: Path, twistd: Sequence[str] = (), **options: Any
+    directory: Path, twistd: Sequence[str] = (), *, tls: bool = False, **options: Any
 ) -> Iterator[tuple[SimulatorProcess, ProxyProcess, Setting]]:
-    """Both, the proxy in front of the simulator; ``options`` are those of `write_setting`."""
-    with simulator_process(directory) as simulator:
+    """Both, the proxy in front of the simulator; ``options`` are those of `write_setting`.
+
+    :param tls: between proxy and simulator
+    """
+    listen: dict[str, str] | None = None
+    environment: dict[str, str] = {}
+    if tls:
+        certificates = make_certificates(directory)
+        listen = dict.fromkeys(PROVIDERS, certificates.endpoint())
+        # The ledger is read over plain HTTP, from a listener of its own.
+        listen = {"ledger": LOOPBACK} | listen
+        environment["SSL_CERT_FILE"] = str(certificates.authority)
+        options |= {"scheme": "https", "host": "localhost"}
+    with simulator_process(directory, listen) as simulator:
         setting = write_setting(directory, simulator.ports, **options)
+        setting.environment.update(environment)
         with proxy_process(directory, setting, twistd) as proxy:
             yield simulator, proxy, setting

@@ -61,10 +61,10 @@ class Front:
         return records[-1]
 
 
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """Proxy and simulator, for all tests of this module."""
-    with simulated(tmp_path_factory.mktemp("sdks")) as (simulator, _, setting):
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Proxy and simulator, for all tests of this module; between the two plain TCP, then TLS."""
+    with simulated(tmp_path_factory.mktemp("sdks"), tls=request.param == "tls") as (simulator, _, setting):
         yield Front(setting, simulator.calls)
 
 

@@ -61,6 +61,8 @@ OTHER = Dialect(
     frozenset().union(*(d.terminal for d in (MESSAGES, RESPONSES, INTERACTIONS, COHERE))),
     (DONE, b'"response"', b"message_stop", b'"interaction"', b"message-end", b"stream-end"),
 )
+#: Lines of NDJSON; told by their framing.
+LINES = Dialect("lines", (USAGE, b'_count"', b'"meta"', b'TokenCount"', b'"amazon-bedrock'), frozenset(), ())
 
 
 def recognise(outline: Outline) -> Dialect | None:

@@ -189,6 +189,6 @@ READ: dict[str, int] = {
     "candidates": 0,
     **{place.path: USAGE_LIMIT for place in USAGE_PLACES},
     **{path: NAME_LIMIT for _, path in COUNT_PLACES},
-    **{path: NAME_LIMIT for path in MODEL_PLACES},
-    **{path: FINISH_LIMIT for path in FINISH_PLACES},
+    **dict.fromkeys(MODEL_PLACES, NAME_LIMIT),
+    **dict.fromkeys(FINISH_PLACES, FINISH_LIMIT),
 }

@@ -4,8 +4,8 @@
 * Levels on the way to a wanted member are read token by token; everything else is skipped in blocks at C speed: what is
   left of a block when its strings are taken out and its matched brackets cancelled is ``k`` closers followed by ``m``
   openers, and a block with ``k`` less than the depth to climb holds nothing of interest.
-* Escapes first: in a copy of the piece every ``\\\\`` and ``\\"`` is blotted out by two fillers, so that each quote left
-  delimits a string and every position is the same in both.
+* Escapes first: in a copy of the piece every ``\\\\`` and ``\\"`` is blotted out by two fillers, so that each quote
+  left delimits a string and every position is the same in both.
 * Memory: a stack no deeper than the tree of positions, one key, one value within its limit, the outline.  Depth below
   that is a counter.
 * Broken grammar where it is looked at ends the reading: nothing after it is believed.  What is skipped is not checked.
@@ -121,7 +121,7 @@ class Finder:
         start = 0  # of the wanted value's part in this piece
         state = self._state
         while at < size:
-            if state == _MEMBER or state == _ELEMENT:
+            if state in (_MEMBER, _ELEMENT):
                 at = _BETWEEN.match(clear, at).end()  # type: ignore[union-attr]
                 if at == size:
                     break
@@ -171,7 +171,7 @@ class Finder:
                     self._stack.append((node.element, True))
                     self.outline[node.path] = NONE
                     state = _ELEMENT
-                elif byte == _OPEN_BRACE or byte == _OPEN_BRACKET:
+                elif byte in (_OPEN_BRACE, _OPEN_BRACKET):
                     at += 1
                     self._depth = 1
                     self._in_string = False
@@ -211,7 +211,7 @@ class Finder:
             else:
                 break
         self._state = state
-        if state == _STRING or state == _SKIP or state == _SCALAR_REST:
+        if state in (_STRING, _SKIP, _SCALAR_REST):
             self._keep(data[start:])
         elif state == _BROKEN:
             self.outline = {}

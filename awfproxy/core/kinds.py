@@ -1,12 +1,12 @@
 """Which API a request calls, told by its method and path: one table.
 
-A kind names the feature of a call, says whether the call makes a model work (only then may its tokens be estimated when
-the answer says nothing), and whether the path alone says that the answer is a stream.  The table looks at the end of the
-path, because base paths of gateways differ; where two APIs end alike, the segment before decides.  An unknown path has
-no kind: it is forwarded, and its usage recorded if it reports any.
+A kind names the feature of a call, says whether the call makes a model work (only then may its tokens be estimated
+when the answer says nothing), and whether the path alone says that the answer is a stream.  The table looks at the end
+of the path, because base paths of gateways differ; where two APIs end alike, the segment before decides.  An unknown
+path has no kind: it is forwarded, and its usage recorded if it reports any.
 
-Sources: the API references of OpenAI, Anthropic, Google (generateContent, Vertex), Azure OpenAI, Amazon Bedrock, Cohere,
-Mistral and Ollama; the paths that occur in the recorded corpus are a test.
+Sources: the API references of OpenAI, Anthropic, Google (generateContent, Vertex), Azure OpenAI, Amazon Bedrock,
+Cohere, Mistral and Ollama; the paths that occur in the recorded corpus are a test.
 """
 
 from __future__ import annotations

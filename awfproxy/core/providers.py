@@ -1,8 +1,8 @@
 """The providers a port can stand for, and what is particular to each.
 
-One row a provider; nothing elsewhere asks for a provider by name.  What a row says is explained, with the provider's own
-page as source, in docs/providers.md.  Names of environment variables and default ports are those of the AWF api-proxy,
-so that this program can stand in for it.
+One row a provider; nothing elsewhere asks for a provider by name.  What a row says is explained, with the provider's
+own page as source, in docs/providers.md.  Names of environment variables and default ports are those of the AWF
+api-proxy, so that this program can stand in for it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ _ALL = (
         include_usage="invisible",
         default_headers=(
             (b"Copilot-Integration-Id", COPILOT_INTEGRATION_ID),
-            # Absent, every call of an agent's loop is billed as one that a person began: ten to a hundred times as much.
+            # Absent, every call of an agent's loop is billed as one that a person began: 10 to 100 times as much.
             (b"x-initiator", b"agent"),
         ),
         interaction_id=True,

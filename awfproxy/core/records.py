@@ -35,6 +35,9 @@ RECORD_BYTES_MAX: Final = 16 * 1024
 PATH_MAX: Final = 512
 #: bytes of a model's name: the longest real ones (inference profile ARNs) have under 200
 MODEL_MAX: Final = 256
+#: bytes to which all texts are cut where a line is too long, one after the other; with the last, thirty texts of
+#: control characters (six bytes each in JSON) still make a short line
+TEXT_LIMITS: Final = (PATH_MAX, 64)
 #: written as ``status`` of a usage record where the client left or the upstream died before any status was seen; the
 #: field is required and between 100 and 599.  nginx's number for "client closed request"; ``unknown`` names the field
 STATUS_NEVER_SEEN: Final = 499
@@ -158,16 +161,18 @@ def encode(record: Record) -> bytes:
     """One line with its newline, UTF-8, at most `RECORD_BYTES_MAX` bytes.
 
     What only explains (``usage``, ``hints``, ``billing``, ``scan_errors``) is left out of a record that would be longer
-    and ``usage_truncated`` says so; the counts and the names always stay, because the builder bounds them.
+    and ``usage_truncated`` says so; texts are cut if that is not enough.  Counts always stay.
     """
     try:
         line = _encode(record) + b"\n"
-    except (UnicodeEncodeError, RecursionError, TypeError):
-        # A lone surrogate, or nesting without end, that came through a provider's own members.
-        line = _encode(_plain(_bare(record))) + b"\n"
-    if len(line) <= RECORD_BYTES_MAX:
-        return line
-    return _encode(_plain(_bare(record))) + b"\n"
+    except (UnicodeEncodeError, RecursionError):
+        # A lone surrogate, or nesting without end, that came through members of the provider's.
+        line = b""
+    for limit in TEXT_LIMITS:
+        if line and len(line) <= RECORD_BYTES_MAX:
+            break
+        line = _encode(_cut(_bare(record), limit)) + b"\n"
+    return line
 
 
 def _bare(record: Record) -> Record:
@@ -176,12 +181,11 @@ def _bare(record: Record) -> Record:
     return msgspec.structs.replace(record, billing=None, scan_errors=None)
 
 
-def _plain(record: Record) -> Record:
-    """The record with every string made valid UTF-8 and of a bounded length."""
-    names = record.__struct_fields__
-    strings = {name: value for name in names if isinstance(value := getattr(record, name), str)}
-    changed = {name: clip(value, PATH_MAX) for name, value in strings.items()}
-    return msgspec.structs.replace(record, **changed)
+def _cut(record: Record, limit: int) -> Record:
+    """The record with every text valid and of at most ``limit`` bytes."""
+    values = {name: getattr(record, name) for name in record.__struct_fields__}
+    texts = {name: clip(value, limit) for name, value in values.items() if isinstance(value, str)}
+    return msgspec.structs.replace(record, **texts)
 
 
 def clip(text: str, limit: int) -> str:

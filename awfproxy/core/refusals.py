@@ -1,7 +1,8 @@
 """What the proxy answers on its own behalf: refusals as values, rendered in the shape that the provider's SDK reads.
 
-A refusal's ``type`` and ``code`` are stable words that programs may depend on; its message is for people and says nothing
-of the proxy's insides (no addresses, no exception texts, no part of a key).  The three shapes carry the same facts:
+A refusal's ``type`` and ``code`` are stable words that programs may depend on; its message is for people and says
+nothing of the proxy's insides (no addresses, no exception texts, no part of a key).  The three shapes carry the same
+facts:
 
 * OpenAI: ``{"error": {"message", "type", "code", "param": null, ...}}``
   (platform.openai.com/docs/guides/error-codes; the SDK reads message, type, code, param)
@@ -10,13 +11,13 @@ of the proxy's insides (no addresses, no exception texts, no part of a key).  Th
 * Google: ``{"error": {"code": 403, "message", "status", "details": [ErrorInfo], ...}}``
   (google.aip.dev/193; the SDK reads code, message, status)
 
-and beside them, in each, ``retryable`` and the refusal's own details as members of ``error``.  What is not to be retried
-also says ``x-should-retry: false``, which the OpenAI and Anthropic SDKs obey.
+and beside them, in each, ``retryable`` and the refusal's own details as members of ``error``.  What is not to be
+retried also says ``x-should-retry: false``, which the OpenAI and Anthropic SDKs obey.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -105,7 +106,8 @@ def render(refusal: Refusal, shape: ErrorShape, request_id: str) -> bytes:
         error["status"] = _GOOGLE_STATUS.get(refusal.status, "INVALID_ARGUMENT")
         error |= more
         # ErrorInfo's metadata are strings (google/rpc/error_details.proto)
-        metadata = {"type": refusal.type, "request_id": request_id} | {name: _text(value) for name, value in more.items()}
+        metadata = {"type": refusal.type, "request_id": request_id}
+        metadata |= {name: _text(value) for name, value in more.items()}
         error["details"] = [
             {
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
@@ -190,7 +192,7 @@ def head_too_large() -> Refusal:
     return bad_request("head_too_large", "The request's headers are too large.")
 
 
-def body_too_large(limit: int) -> Refusal:
+def payload_too_large(limit: int) -> Refusal:
     """The body is longer than the port's ``max_request_body`` bytes."""
     return Refusal(
         status=413,
@@ -256,7 +258,7 @@ def upstream_unreachable() -> Refusal:
     return _no_answer("upstream_unreachable", "The provider could not be reached.")
 
 
-def upstream_closed() -> Refusal:
+def upstream_failed() -> Refusal:
     """The upstream closed the connection before its answer began."""
     return _no_answer("upstream_closed", "The provider closed the connection without an answer.")
 
@@ -272,18 +274,22 @@ def _no_answer(code: str, message: str) -> Refusal:
     )
 
 
-def connect_timeout() -> Refusal:
-    """The upstream connection was not there within ``connect_timeout``."""
-    return _too_late("connect_timeout", "Connecting to the provider took too long.")
+def upstream_timeout(waited_for: Literal["connect", "first_byte"] = "first_byte") -> Refusal:
+    """The connection was not there, or the answer did not begin, within the port's timeout of that name."""
+    return Refusal(
+        status=504,
+        type="timeout_error",
+        code=f"{waited_for}_timeout",
+        message=_WAITED[waited_for],
+        retryable=True,
+        outcome=TIMED_OUT,
+    )
 
 
-def first_byte_timeout() -> Refusal:
-    """The upstream's answer did not begin within ``first_byte_timeout``."""
-    return _too_late("first_byte_timeout", "The provider did not begin to answer in time.")
-
-
-def _too_late(code: str, message: str) -> Refusal:
-    return Refusal(status=504, type="timeout_error", code=code, message=message, retryable=True, outcome=TIMED_OUT)
+_WAITED: Final = {
+    "connect": "Connecting to the provider took too long.",
+    "first_byte": "The provider did not begin to answer in time.",
+}
 
 
 def draining() -> Refusal:
@@ -291,7 +297,7 @@ def draining() -> Refusal:
     return _busy("draining", "The proxy is shutting down.")
 
 
-def journal_full() -> Refusal:
+def overloaded() -> Refusal:
     """No place for another record: a call that could not be recorded is not admitted (promise 2)."""
     return _busy("journal_full", "The proxy cannot record more calls at the moment.")
 

@@ -3,12 +3,14 @@
 One pass: msgspec walks the JSON once and keeps the few members of interest as raw slices; nothing else of the body is
 built (prompts stay bytes).  A member of a wrong type counts as not said.  No body makes these functions raise.
 
-Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_tokens`; Anthropic and Cohere `max_tokens`;
-Gemini `generationConfig.maxOutputTokens`; Bedrock `inferenceConfig.maxTokens`; Ollama `options.num_predict`.
+Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_tokens`; Anthropic and Cohere
+`max_tokens`; Gemini `generationConfig.maxOutputTokens`; Bedrock `inferenceConfig.maxTokens`; Ollama
+`options.num_predict`.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -71,6 +73,7 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool).decode
 _decode_count = msgspec.json.Decoder(int).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_closes = re.compile(rb"[ \t\r\n]*}").match
 # msgspec's own errors, and what deep nesting and broken UTF-8 end in
 _FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
@@ -80,7 +83,7 @@ _NO_LIMITS: Final = _Limits()
 
 
 def peek(body: bytes, content_type: bytes) -> Peek:
-    """What ``body`` says.  At most 1 ms a megabyte; the body must be decoded (`decoders.decode_body`) if it came compressed."""
+    """What ``body`` says; one that came compressed must be decoded before (`decoders.decode_body`)."""
     if not body:
         return _NOTHING
     kind = content_type[:64].lower()
@@ -191,7 +194,7 @@ def ask_for_usage(body: bytes, seen: Peek) -> bytes | None:
         at = body.find(b"{") + 1
         if at == 0:
             return None
-        comma = b"" if body[at : at + 64].lstrip()[:1] == b"}" else b","
+        comma = b"" if _closes(body, at) else b","
         return b'%b"stream_options":{"include_usage":true}%b%b' % (body[:at], comma, body[at:])
     try:
         members: dict[str, Any] = _decode_members(body)

@@ -20,7 +20,7 @@ import re
 from .dialects import DONE, MODEL, OTHER, USAGE, Dialect, recognise
 from .document import read
 from .finder import Finder
-from .longevent import LongEvent
+from .longevent import LongEvent, LongLine
 from .outline import Outline
 from .usage import TERMINAL, USAGE_ONLY, Reading
 
@@ -96,6 +96,7 @@ class EventStream:
         "_long",
         "_needles",
         "_open",
+        "_spaced",
         "_start",
         "_take_out",
         "_terminal_open",
@@ -127,11 +128,13 @@ class EventStream:
         self._needles: tuple[bytes, ...] | None = None
         self._finish: bytes | None = None
         self._learned = 0
+        #: its JSON is written with spaces after the colons
+        self._spaced = False
         #: the open event; empty but not None while a long one is open
         self._open: bytearray | None = None
         #: absolute offset of the open event
         self._start = 0
-        self._long: LongEvent | None = None
+        self._long: LongLine | None = None
         self._terminal_open = False
         self._tries = TRIES_MAX
 
@@ -175,15 +178,15 @@ class EventStream:
         # A CR at the very end may be half of a CRLF, which belongs to the event that is taken out.
         sought = size - 1 if self._take_out and size and buffer[-1] == _CR else size
         end = self._last(buffer, searched, sought)
+        cut = self.cut
         if end > 0:
             self._read_events(buffer, end, base)
             if self.ended:
-                self._open = None
                 return False
             if end == size:
                 self._open = None
                 self.hold = -1
-                return True
+                return self.cut is cut
             self._open = bytearray(memoryview(buffer)[end:])
             self._start = base + end
             searched = 0
@@ -194,7 +197,7 @@ class EventStream:
             self._start = base
             self._terminal_open = False
             self._tries = TRIES_MAX
-        return self._mind_open(searched)
+        return self._mind_open(searched) and self.cut is cut
 
     def _mind_open(self, searched: int) -> bool:
         """An event is open at the end of the piece; its bytes before `searched` were seen before."""
@@ -255,6 +258,8 @@ class EventStream:
             at = stop
 
     def _read_event(self, event: bytes, start: int, stop: int) -> None:
+        """One event, from its offset to the end of its blank line."""
+        start += len(event) - len(event.lstrip(b"\r\n"))  # blank lines before it are not its own
         if len(event) > EVENT_MAX:
             long = self._new_long()
             long.feed(event)
@@ -264,12 +269,14 @@ class EventStream:
         if data.strip() == DONE:
             self.reading.end()
             self._end(start)
-        elif data:
+        elif data and not data.isspace():
             outline = read(data)
             if outline is None:
                 self.reading.count_error("bad-json")
                 self._learn(None)
             else:
+                if self._dialect is None:
+                    self._spaced = b'": ' in data
                 self._take(outline, start, stop)
 
     def _take(self, outline: Outline | None, start: int, stop: int) -> None:
@@ -300,7 +307,7 @@ class EventStream:
                 self._dialect = OTHER
             self._needles = (MODEL, *self._dialect.needles)
             if self._dialect.finish is not None and not self.reading.finish_seen:
-                self._finish = self._dialect.finish[0]
+                self._finish = self._dialect.finish[self._spaced]
         if self._needles is not None and self._needles[0] is MODEL and self.reading.model is not None:
             self._needles = self._needles[1:]
 
@@ -380,7 +387,7 @@ class EventStream:
         return event_data(event)
 
     @staticmethod
-    def _new_long() -> LongEvent:
+    def _new_long() -> LongLine:
         return LongEvent()
 
 

@@ -2,15 +2,15 @@
 
 Rules:
 
-* Only the origin form (RFC 9112 section 3.2.1) is forwarded.  The absolute form names a host of the client's choice, the
-  authority and asterisk forms name none; all three are refused.
+* Only the origin form (RFC 9112 section 3.2.1) is forwarded.  The absolute form names a host of the client's choice,
+  the authority and asterisk forms name none; all three are refused.
 * Nothing that two parsers could read in two ways is forwarded: characters outside printable ASCII, `#`, a backslash in
   the path, and dot segments however they are encoded are refused, because a server that resolves them would leave the
   base path.
 * A run of slashes at the beginning becomes one: `//host/path` is another host to a parser of URL references.  Clients
   whose base URL ends with a slash send it.
-* Otherwise the target goes on as it came: nothing is decoded, no case is changed, the query is kept (but for keys on the
-  providers that take them there).
+* Otherwise the target goes on as it came: nothing is decoded, no case is changed, the query is kept (but for keys on
+  the providers that take them there).
 
 Refused is None.
 """
@@ -24,11 +24,12 @@ from urllib.parse import unquote_to_bytes
 #: bytes of a path in a record (PRODUCT 5)
 RECORD_PATH_MAX: Final = 512
 
-#: Query parameters that carry a key at Google's APIs ("System parameters", cloud.google.com/apis/docs/system-parameters),
-#: and the spellings its SDKs have used.  `$httpHeaders` is among them because it can carry an Authorization header.
+#: Query parameters that carry a key at Google's APIs ("System parameters",
+#: cloud.google.com/apis/docs/system-parameters), and the spellings its SDKs have used; lower case.  `$httpHeaders` is
+#: among them because it can carry an Authorization header.
 KEY_PARAMETERS: Final = frozenset(
-    (b"key", b"$key", b"apikey", b"api_key", b"api-key", b"access_token", b"$access_token", b"oauth_token", b"bearer_token")
-    + (b"$httpheaders", b"httpheaders", b"x-goog-api-key", b"authorization")
+    b"key $key apikey api_key api-key access_token $access_token oauth_token bearer_token "
+    b"$httpheaders httpheaders x-goog-api-key authorization".split()
 )
 
 # 0x21-0x7E without `#`
@@ -43,8 +44,8 @@ _version_twice = re.compile(rb"(/v\d[0-9a-z]*)\1(?=[/?]|$)").match
 def join(base: bytes, target: bytes) -> bytes | None:
     """The target under the upstream's ``base`` path (`b""` or `b"/v1"`, no slash at its end); None: refused.
 
-    A base that the path already has is not put before it again, nor is a version that both have (base `/openai/v1`, path
-    `/v1/models`); `/v1/v1` of a client whose base URL and SDK both add the version becomes `/v1`.
+    A base that the path already has is not put before it again, nor is a version that both have (base `/openai/v1`,
+    path `/v1/models`); `/v1/v1` of a client whose base URL and SDK both add the version becomes `/v1`.
     """
     if _plain(target) is None:
         return None
@@ -92,7 +93,7 @@ def _carries_key(pair: bytes) -> bool:
 
 
 def record_path(target: bytes) -> str:
-    """The path of ``target`` for a record: no query, at most `RECORD_PATH_MAX` bytes of valid UTF-8, cut between characters.
+    """The path of ``target`` for a record: no query, at most `RECORD_PATH_MAX` bytes of UTF-8, cut between characters.
 
     Takes what was refused, too: the scheme and authority of an absolute form are left out, since they may hold a
     password.

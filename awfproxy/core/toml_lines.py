@@ -36,7 +36,10 @@ def lines_of_keys(text: str) -> dict[Path, int]:
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:
-    """The line of a key, or of the nearest thing around it that has one."""
+    """The line of a key; or of the first thing inside it; or of the nearest thing around it that has one."""
+    inside = [line for key, line in lines.items() if key[: len(path)] == path and path not in lines]
+    if path and inside:
+        return min(inside)
     while path:
         if path in lines:
             return lines[path]

@@ -11,7 +11,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -160,7 +160,7 @@ class Document:
                 try:
                     yield key, msgspec.convert(value, types[key])
                 except msgspec.ValidationError as error:
-                    self.fault(path, _plain(str(error), value, get_args(types[key])))
+                    self.fault(path, _plain(str(error), value, _choices(types[key])))
 
 
 def nearest(name: str, valid: tuple[str, ...]) -> str:
@@ -168,6 +168,13 @@ def nearest(name: str, valid: tuple[str, ...]) -> str:
     if near := difflib.get_close_matches(name, valid, 1):
         return f"; did you mean `{near[0]}`?"
     return f"; valid are {', '.join(f'`{one}`' for one in sorted(valid))}"
+
+
+def _choices(kind: Any) -> tuple[object, ...]:
+    """The values of a Literal type, also of an optional one."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((get_args(part) for part in get_args(kind) if get_origin(part) is Literal), ())
 
 
 def _plain(message: str, value: object, choices: tuple[object, ...]) -> str:

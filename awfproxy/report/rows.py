@@ -100,6 +100,6 @@ def _utc(timestamp: str | None) -> str | None:
         return None
     try:
         when = datetime.fromisoformat(timestamp)
-    except ValueError:
+        return (when if when.tzinfo is None else when.astimezone(UTC)).isoformat()
+    except (ValueError, OverflowError):  # no time at all; or one of another zone at the very ends of the calendar
         return None
-    return (when if when.tzinfo is None else when.astimezone(UTC)).isoformat()

@@ -18,6 +18,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 #: How a cell begins that a spreadsheet takes for a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
+#: Lines under the head and over the foot, and none else; the eight rows are those of `rich.box.Box`.
+_LINES = "    \n    \n ── \n    \n    \n ── \n    \n    \n"
+
 
 class Column(msgspec.Struct, frozen=True):
     title: str
@@ -43,12 +46,12 @@ def visible(text: str) -> str:
 def pretty(table: Table) -> str:
     """Aligned columns for a terminal, as wide as they need."""
     # Imported here: the other formats do without, and `awf --help` even more so.
-    from rich import box
+    from rich.box import Box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=box.SIMPLE_HEAD, show_footer=table.total is not None, pad_edge=False)
+    drawn = RichTable(box=Box(_LINES), show_footer=table.total is not None, show_edge=False, pad_edge=False)
     totals = table.total or ("",) * len(table.columns)
     for column, total in zip(table.columns, totals, strict=True):
         drawn.add_column(

@@ -22,6 +22,7 @@ from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.python.failure import Failure
+from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -61,14 +62,14 @@ class AdminPages(Resource):
         objection: Callable[[RequestHead], Refusal | None],
         in_thread: RunInThread,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._health = health
         self._exposition = exposition
         self._reflect = reflect
         self._objection = objection
         self._in_thread = in_thread
 
-    def render(self, request: Request) -> Any:
+    def render(self, request: Any) -> Any:
         """Answer one request."""
         request.setHeader(b"server", b"awfproxy")
         request.setHeader(b"cache-control", b"no-store")
@@ -86,16 +87,16 @@ class AdminPages(Resource):
             return _refuse(request, 405, "read_only", "This listener only shows.")
         return page(self, request)
 
-    def _show_health(self, request: Request) -> bytes:
+    def _show_health(self, request: Any) -> bytes:
         return _json(request, 200, self._health.report())
 
-    def _show_ready(self, request: Request) -> bytes:
+    def _show_ready(self, request: Any) -> bytes:
         return _json(request, 200 if self._health.ready else 503, {"state": self._health.state})
 
-    def _show_reflect(self, request: Request) -> bytes:
+    def _show_reflect(self, request: Any) -> bytes:
         return _json(request, 200, self._reflect())
 
-    def _show_metrics(self, request: Request) -> int:
+    def _show_metrics(self, request: Any) -> int:
         accept = ",".join(request.requestHeaders.getRawHeaders("accept", []))
         degraded = self._health.degraded()
         gone: list[Failure] = []
@@ -121,7 +122,7 @@ class AdminPages(Resource):
         return NOT_DONE_YET
 
 
-_PAGES: Final[dict[bytes, Callable[[AdminPages, Request], Any]]] = {
+_PAGES: Final[dict[bytes, Callable[[AdminPages, Any], Any]]] = {
     b"/health": AdminPages._show_health,
     b"/ready": AdminPages._show_ready,
     b"/reflect": AdminPages._show_reflect,
@@ -133,16 +134,15 @@ class AdminSite(Site):
     """`AdminPages` with the limits above and without an access log."""
 
     def __init__(self, pages: AdminPages, reactor: IReactorTime) -> None:
-        super().__init__(
-            pages, requestFactory=_BodilessRequest, parsePOSTFormSubmission=False, timeout=IDLE_TIMEOUT, reactor=reactor
-        )
+        limits = {"parsePOSTFormSubmission": False, "timeout": IDLE_TIMEOUT}
+        super().__init__(pages, _BodilessRequest, reactor=reactor, **limits)  # type: ignore[no-untyped-call]
         self._open = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A connection, unless there are too many."""
         if self._open >= CONNECTIONS_MAX:
             return None
-        channel = super().buildProtocol(addr)
+        channel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
         self._open += 1
         lost = channel.connectionLost
 
@@ -153,7 +153,7 @@ class AdminSite(Site):
         channel.connectionLost = connection_lost
         return channel
 
-    def log(self, request: Request) -> None:
+    def log(self, request: http.Request) -> None:
         """Nothing per request."""
 
 
@@ -161,10 +161,11 @@ class _BodilessRequest(Request):
     """Throws the body away instead of keeping it in memory or in a file."""
 
     def gotLength(self, length: int | None) -> None:
+        """No file for long ones."""
         self.content = BytesIO()
 
     def handleContentChunk(self, data: bytes) -> None:
-        pass
+        """Nothing is kept."""
 
 
 def admin_service(description: str, site: AdminSite, reactor: Any) -> StreamServerEndpointService:
@@ -175,7 +176,7 @@ def admin_service(description: str, site: AdminSite, reactor: Any) -> StreamServ
     return strports.service(description, site, reactor)
 
 
-def _head(request: Request) -> RequestHead:
+def _head(request: Any) -> RequestHead:
     headers: list[Header] = [
         (name.lower(), name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values
     ]
@@ -192,11 +193,11 @@ def _head(request: Request) -> RequestHead:
     )
 
 
-def _json(request: Request, status: int, body: object) -> bytes:
+def _json(request: Any, status: int, body: object) -> bytes:
     request.setResponseCode(status)
     request.setHeader(b"content-type", b"application/json")
     return msgspec.json.encode(body) + b"\n"
 
 
-def _refuse(request: Request, status: int, kind: str, message: str) -> bytes:
+def _refuse(request: Any, status: int, kind: str, message: str) -> bytes:
     return _json(request, status, {"error": {"type": kind, "message": message}})

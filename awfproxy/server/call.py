@@ -10,12 +10,17 @@ Ways out before the answer: refuse, connect_failed, upstream_lost, timed out, cl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from awfproxy.core import outcomes, refusals
+from awfproxy.core import kinds, outcomes, refusals
+from awfproxy.core.billing import Billing, billing
+from awfproxy.core.heads import client_request_id, upstream_request_id
+from awfproxy.core.kinds import Kind
+from awfproxy.core.labels import Labels
 from awfproxy.core.message import Header, RequestHead, ResponseHead
 from awfproxy.core.outcomes import Outcome
 from awfproxy.core.refusals import Refusal
+from awfproxy.core.request import Peek
 from awfproxy.core.scanner import Scanner
 from awfproxy.server.accounting import record_lines
 from awfproxy.server.answer import CHUNKED, CLOSE, LENGTH, NO_BODY, Answer
@@ -32,6 +37,10 @@ READ_ON_SECONDS = 2.0
 READ_ON_BYTES = 64 * 1024
 
 
+#: what is known of a request whose body was not read
+UNPEEKED = Peek()
+
+
 def _nowhere(data: bytes) -> None:
     """Where an answer goes whose client has left."""
 
@@ -42,9 +51,9 @@ class Call:
     __slots__ = (
         "_asked_usage", "_body", "_body_size", "_borrowed", "_client", "_close", "_deadline", "_ended_at", "_head",
         "_is_recorded", "_minor", "_original", "_port", "_read_on_from", "_reply", "_reserved", "_upstream", "_waiting_since",
-        "admitted_at", "answer", "attempts", "began", "connect_seconds", "encoding", "facts", "first_byte_at", "kind",
-        "labels", "method", "outcome", "path", "queue_seconds", "reason", "refusal", "request_bytes", "request_id",
-        "response_headers", "sent", "status", "streaming", "target", "upstream_framing",
+        "admitted_at", "answer", "attempts", "began", "client_request_id", "connect_seconds", "encoding", "facts", "first_byte_at", "kind",
+        "labels", "method", "outcome", "overhead", "path", "queue_seconds", "reason", "refusal", "request_bytes", "request_id",
+        "billing", "sent", "status", "streaming", "target", "upstream_framing", "upstream_request_id",
     )  # fmt: skip
 
     def __init__(self, port: Port, client: ClientConnection, head: RequestHead) -> None:
@@ -70,9 +79,9 @@ class Call:
         self.method = head.method
         self.target = head.target
         self.path = ""
-        self.kind: Any = None
-        self.labels: Any = None
-        self.facts: Any = None
+        self.kind: Kind | None = None
+        self.labels: Labels | None = None
+        self.facts: Peek = UNPEEKED
         self.streaming: bool | None = None
         self.encoding = b""
         self.began = port.monotonic()
@@ -80,15 +89,20 @@ class Call:
         self.queue_seconds: float | None = None
         self.connect_seconds: float | None = None
         self.first_byte_at: float | None = None
+        #: seconds between the whole request and its sending, without connecting
+        self.overhead: float | None = None
+        self.client_request_id = client_request_id(head)
         self.request_bytes = 0
         self.attempts = 0
         #: the whole request was handed to an upstream connection
         self.sent = False
         self.status: int | None = None
-        self.response_headers: dict[bytes, bytes] = {}
+        self.upstream_request_id: bytes | None = None
+        self.billing: Billing | None = None
         self.upstream_framing: str | None = None
         self.answer: Answer | None = None
         port.calls[self] = None
+        port.tally.started()
         self.refusal: Refusal | None = None
         self.reason: str | None = None
         self.outcome: Outcome | None = None
@@ -100,16 +114,18 @@ class Call:
         port = self._port
         self.path = port.record_path(head.target)
         self.labels = port.labels(head)
-        refusal = port.objection(head)
+        self.kind = kinds.kind(head.method, head.target)
+        unread = head.chunked or bool(head.content_length)
+        refusal = port.foreign(head)
+        if refusal is None:
+            local = port.local_answer(head)
+            if local is not None:
+                self._leave_locally(local, unread)
+                return
+            refusal = port.objection(head)
         if refusal is not None:
-            self.refuse(refusal, unread=head.chunked or bool(head.content_length))
+            self.refuse(refusal, unread=unread)
             return
-        local = port.local_answer(head)
-        if local is not None:
-            self._close = self._close or head.chunked or bool(head.content_length)
-            self._leave_locally(local)
-            return
-        self.kind = port.kind(head)
         wanted = port.settings.max_request_body if head.chunked else head.content_length or 0
         if wanted:
             self._waiting_since = self.began
@@ -143,7 +159,7 @@ class Call:
             return
         self._body_size += len(piece)
         if self._body_size > self._port.settings.max_request_body:
-            self.refuse(refusals.payload_too_large(self._port.settings.max_request_body), unread=True)
+            self.refuse(refusals.body_too_large(self._port.settings.max_request_body), unread=True)
             return
         self._waiting_since = 0.0
         assert isinstance(self._body, list)
@@ -155,6 +171,7 @@ class Call:
         if self.outcome is not None or head is None or self._client is None:
             return
         port = self._port
+        self._waiting_since = port.monotonic()
         surplus = self._borrowed - self._body_size
         if surplus > 0:
             port.memory.give(surplus)
@@ -165,17 +182,16 @@ class Call:
         self._body = body
         self.request_bytes = len(body)
         self.encoding = head.fields.get(b"content-encoding", b"")
-        self.facts = port.peek(self.kind, head, body)
-        self.streaming = self.facts.stream
+        self.facts = facts = port.peek(head, body)
+        self.streaming = facts.stream if facts.stream is not None else self.kind is not None and self.kind.streams
         self._reserved = port.journal.reserve()
         if not self._reserved:
-            self.refuse(refusals.overloaded())
+            self.refuse(refusals.journal_full())
             return
-        if port.asks_usage(self.kind, self.facts):
-            changed = port.ask_for_usage(head, body)
+        if port.asks_usage(self.kind, facts):
+            changed = port.ask_for_usage(head, body, facts)
             if changed is not None:
                 self._original, self._body, self._asked_usage = body, changed, True
-        self._waiting_since = port.monotonic()
         self._attach(fresh=False)
 
     # -- the upstream
@@ -192,19 +208,20 @@ class Call:
         now = self._port.monotonic()
         if not upstream.reused:
             self.connect_seconds = now - self._waiting_since
+        elif self.overhead is None:
+            self.overhead = now - self._waiting_since
         self._waiting_since = now
         self.attempts += 1
-        plain = self._asked_usage and self.encoding != b""
         self.sent = True
-        upstream.send(head.method, self._port.request_head(self, head, len(body), decoded=plain), body)
+        upstream.send(head.method, self._port.request_head(self, head, len(body), decoded=self._asked_usage), body)
 
     def connect_failed(self, why: str, timed_out: bool) -> None:
         """No upstream connection could be made."""
         self._upstream = None
         if timed_out:
-            self.refuse(refusals.upstream_timeout(), outcomes.TIMED_OUT, "connect")
+            self.refuse(refusals.connect_timeout(), "connect")
         else:
-            self.refuse(refusals.upstream_unreachable(), outcomes.UPSTREAM_FAILED, "connect: " + why)
+            self.refuse(refusals.upstream_unreachable(), "connect: " + why)
 
     def upstream_lost(self, why: str, retryable: bool) -> None:
         """The upstream connection ended before the answer was whole."""
@@ -221,7 +238,7 @@ class Call:
         elif retryable and self.attempts == 1:
             self._attach(fresh=True)  # a kept connection that closed under us, and nothing came back
         else:
-            self.refuse(refusals.upstream_failed(), outcomes.UPSTREAM_FAILED, why)
+            self.refuse(refusals.upstream_closed(), why)
 
     def response_head(self, head: ResponseHead) -> None:
         """The answer begins."""
@@ -242,12 +259,13 @@ class Call:
                 port.remember_no_usage(self.facts.model)
         self.first_byte_at = port.monotonic()
         self.status = head.status
-        self.response_headers = head.fields
+        self.upstream_request_id = upstream_request_id(head)
+        self.billing = billing(head.fields)
         reader = self._upstream.reader
         self.upstream_framing = reader.framing
         scanner: Scanner | None = None
         take_out = self._asked_usage and port.settings.include_usage == "invisible"
-        if reader.framing != "none" and port.reads_usage(self.kind, self.method):
+        if reader.framing != NO_BODY and (self.kind is None or self.kind.model_call):
             scanner = Scanner(
                 head.fields.get(b"content-type", b""), head.fields.get(b"content-encoding", b""), port.decoder_memory,
                 take_out=take_out,
@@ -371,12 +389,12 @@ class Call:
         elif self.sent:
             if now - self._waiting_since > settings.first_byte_timeout:
                 self._give_up_upstream()
-                self.refuse(refusals.upstream_timeout(), outcomes.TIMED_OUT, "first byte")
+                self.refuse(refusals.first_byte_timeout(), "first byte")
         elif self._upstream is None and self._borrowed >= 0:
             if not self._waiting_since:
                 self._waiting_since = now  # a piece came since the last sweep
             elif now - self._waiting_since > BODY_TIMEOUT:
-                self.refuse(refusals.request_timeout(), outcomes.TIMED_OUT, "request body", unread=True)
+                self.refuse(refusals.request_timeout(), "request body", unread=True)
 
     def _sweep_answer(self, answer: Answer) -> None:
         answer.quiet += 1
@@ -390,9 +408,7 @@ class Call:
             upstream.abandon()
             self._maybe_over()
 
-    def refuse(
-        self, refusal: Refusal, outcome: Outcome = outcomes.REFUSED, reason: str | None = None, unread: bool = False
-    ) -> None:
+    def refuse(self, refusal: Refusal, reason: str | None = None, *, unread: bool = False) -> None:
         """Answer ``refusal`` ourselves; ``unread``: a body is still coming, and the connection ends with this."""
         if self.outcome is not None:
             return
@@ -405,8 +421,8 @@ class Call:
             self._close = True
         self.refusal = refusal
         self.status = refusal.status
-        self._reply = port.refusal_response(refusal, self.request_id, self._close, self.method)
-        self.end(outcome, reason)
+        self._reply = port.refusal_response(refusal, self.kind, self.request_id, self._close, self.method)
+        self.end(refusal.outcome, reason)
 
     def end(self, outcome: Outcome, reason: str | None = None) -> None:
         """The call ends: once.  Its record is handed to the journal."""
@@ -462,13 +478,17 @@ class Call:
 
     # -- parts
 
-    def _leave_locally(self, reply: bytes) -> None:
+    def _leave_locally(self, reply: bytes, unread: bool) -> None:
         """Answered by the proxy itself: no call of a provider, and no record."""
+        self._close = self._close or unread
         client, self._client = self._client, None
         assert client is not None
+        self._port.tally.in_flight -= 1
         self.outcome = outcomes.COMPLETE
         self._is_recorded = True
         self._maybe_over()
+        if unread:
+            client.stop_reading_requests()
         client.transport.write(reply)
         client.call_over(self._close)
 

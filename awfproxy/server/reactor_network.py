@@ -10,8 +10,9 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import txaio
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Factory, Protocol
@@ -19,6 +20,8 @@ from twisted.python.failure import Failure
 
 from awfproxy.server.network import WRITE_HIGH, Listener
 
+
+log = txaio.make_logger()
 
 #: seconds; the caller cancels long before
 NO_TIMEOUT = 3600
@@ -141,6 +144,19 @@ class ReactorNetwork:
         return connecting
 
 
+def listen_slowly(reactor: Any, description: str, build: Callable[[], Protocol]) -> Listener:
+    """Listen on an endpoint string that only Twisted knows (``ssl:``, plugins), on its own transports."""
+    listener = _ReactorListener(None)
+
+    def listening(port: Any) -> None:
+        listener.port = port
+
+    serverFromString(reactor, description).listen(_Build(build)).addCallbacks(
+        listening, lambda failure: log.failure("not listening on {endpoint}", failure=failure, endpoint=description)
+    )
+    return listener
+
+
 def _as_os_error(failure: Failure) -> None:
     """Twisted's connection errors, told as Python's: the edge where foreign exceptions become ours."""
     if failure.check(ConnectError, DNSLookupError):
@@ -150,7 +166,8 @@ def _as_os_error(failure: Failure) -> None:
 
 class _ReactorListener:
     def __init__(self, port: Any) -> None:
-        self._port = port
+        self.port = port
 
     def close(self) -> None:
-        self._port.stopListening()
+        if self.port is not None:
+            self.port.stopListening()

@@ -11,23 +11,29 @@ import gc
 import os
 import resource
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import txaio
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 
 from awfproxy import __version__
+from awfproxy.core.origin import foreign
 from awfproxy.core.settings import Settings
-from awfproxy.server.network import Listener, Network
-from awfproxy.server.port import Port
+from awfproxy.server.admin import AdminPages, AdminSite, admin_service
+from awfproxy.server.exposition import Exposition
+from awfproxy.server.health import DRAINING, READY
+from awfproxy.server.network import Listener
+from awfproxy.server.port import Port, json_answer
+from awfproxy.server.reactor_network import listen_slowly
 from awfproxy.server.shared import Shared
-from awfproxy.server.sockets import open_listening
+from awfproxy.server.sockets import ListenError, explain, open_listening
 
+txaio.use_twisted()
 log = txaio.make_logger()
 
 #: seconds between two looks at everything that waits for something: what timeouts are precise to
@@ -45,17 +51,10 @@ class ProxyService(Service):
     """Ports, journal and admin listener of one process."""
 
     def __init__(
-        self,
-        settings: Settings,
-        reactor: Any,
-        make_network: Callable[[], Network],
-        shared: Shared,
-        environ: Mapping[str, str] = os.environ,
+        self, settings: Settings, reactor: Any, shared: Shared, environ: Mapping[str, str] = os.environ
     ) -> None:
         self.settings = settings
         self.reactor = reactor
-        self._clock: IReactorTime = reactor
-        self._make_network = make_network
         self._shared = shared
         self._environ = environ
         self._bound: list[tuple[Port, socket.socket | None]] = []
@@ -63,24 +62,39 @@ class ProxyService(Service):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._emptied: Deferred[None] | None = None
-        self._deadline: Any = None
         self.ports: list[Port] = []
         #: 1 if records were lost at the end
         self.exit_status = 0
+        self._admin = admin_service(
+            settings.service.admin,
+            AdminSite(
+                AdminPages(
+                    shared.health,
+                    Exposition(shared.tallies, shared.journal),
+                    self.reflect,
+                    lambda head: foreign(head, frozenset(), frozenset()),
+                    lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
+                ),
+                reactor,
+            ),
+            reactor,
+        )
 
     def privilegedStartService(self) -> None:
-        """Bind the ports, with whatever rights the process was started.
+        """Bind everything, with whatever rights the process was started.
 
-        :raises ListenError: one cannot be bound
+        :raises ListenError: an address cannot be bound
         """
         super().privilegedStartService()
-        network = self._make_network()
-        self._shared.network = network
+        shared = self._shared
         for each in self.settings.ports:
-            port = Port(each, self._shared, network, self.reactor, SWEEP_SECONDS)
+            port = Port(each, shared, SWEEP_SECONDS, self._local_answer)
             self.ports.append(port)
             self._bound.append((port, open_listening(each.listen, self._environ)))
-        self._shared.admin.bind()
+        try:
+            self._admin.privilegedStartService()
+        except CannotListenError as error:
+            raise ListenError(explain(self.settings.service.admin, error.socketError)) from error
 
     def startService(self) -> None:
         """Open the files and accept calls.
@@ -90,25 +104,45 @@ class ProxyService(Service):
         super().startService()
         _allow_files()
         shared = self._shared
-        shared.start(self)
+        shared.journal.start()
+        shared.health.watch("journal", lambda: shared.journal.degraded)
+        self._admin.startService()
         for port, listening in self._bound:
             if listening is not None:
-                assert shared.network is not None
                 self._listeners.append(shared.network.listen(listening, port.accept))
             else:
-                self._listen_slowly(port)
+                self._listeners.append(listen_slowly(self.reactor, port.settings.listen, port.accept))
         self._bound.clear()
         self._sweeping.start(SWEEP_SECONDS, now=False)
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 20, 50)
-        shared.health.ready = True
-        assert shared.network is not None
+        shared.health.state = READY
+        for warning in self.settings.warnings:
+            log.warn("{warning}", warning=warning)
         log.info(
-            "awfproxy {version} on {network} transports: {ports}",
-            version=__version__, network=shared.network.name,
-            ports=", ".join(f"{p.name} ({p.settings.provider}) at {p.settings.listen}" for p in self.ports),
+            "awfproxy {version} listens on {network} transports: {ports}; admin at {admin}",
+            version=__version__, network=shared.network.name, admin=self.settings.service.admin,
+            ports=", ".join(f"{p.name} ({p.provider.name}) at {p.settings.listen}" for p in self.ports),
         )  # fmt: skip
+
+    def reflect(self) -> dict[str, Any]:
+        """What there is, for `/reflect`: no secrets."""
+        return {
+            "version": __version__,
+            "transports": self._shared.network.name,
+            "draining": self._shared.draining,
+            "ports": {port.name: port.reflect() for port in self.ports},
+        }
+
+    def _local_answer(self, target: bytes) -> bytes | None:
+        """What every port answers itself."""
+        path = target.partition(b"?")[0]
+        if path == b"/health":
+            return json_answer(200, self._shared.health.report())
+        if path == b"/reflect":
+            return json_answer(200, self.reflect())
+        return None
 
     def stopService(self) -> Deferred[None]:
         """Drain, then flush, then close; see the module."""
@@ -130,7 +164,7 @@ class ProxyService(Service):
     async def _stop(self) -> None:
         shared = self._shared
         shared.draining = True
-        shared.health.ready = False
+        shared.health.state = DRAINING
         for listener in self._listeners:
             listener.close()
         for port in self.ports:
@@ -140,10 +174,10 @@ class ProxyService(Service):
         log.info("stopping: {count} calls run, {seconds:g} seconds for them", count=running, seconds=seconds)
         if running:
             self._emptied = Deferred()
-            self._deadline = self._clock.callLater(seconds, self.end_drain)
+            deadline = self.reactor.callLater(seconds, self.end_drain)
             await self._emptied
-            if self._deadline.active():
-                self._deadline.cancel()
+            if deadline.active():
+                deadline.cancel()
         unwritten = await shared.journal.stop(FLUSH_SECONDS)
         if unwritten.records:
             self.exit_status = 1
@@ -155,7 +189,7 @@ class ProxyService(Service):
             self._sweeping.stop()
         for port in self.ports:
             port.close()
-        await shared.admin.stop()
+        await maybeDeferred(self._admin.stopService)
         log.info("stopped")
         super().stopService()
 
@@ -169,13 +203,6 @@ class ProxyService(Service):
         if self._emptied is not None and not self._running():
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
-
-    def _listen_slowly(self, port: Port) -> None:
-        """Endpoints that only Twisted knows: on its own transports."""
-        from awfproxy.server.reactor_network import _Build
-
-        endpoint = serverFromString(self.reactor, port.settings.listen)
-        endpoint.listen(_Build(port.accept)).addErrback(lambda failure: log.failure("not listening"))
 
 
 def _allow_files() -> None:

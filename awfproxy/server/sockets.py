@@ -40,7 +40,7 @@ def open_listening(endpoint: str, environ: Mapping[str, str]) -> socket.socket |
         if parsed.kind == "systemd":
             return _passed(endpoint, environ)
     except OSError as error:
-        raise ListenError(_explain(endpoint, error)) from error
+        raise ListenError(explain(endpoint, error)) from error
     return None
 
 
@@ -98,7 +98,8 @@ def _passed(endpoint: str, environ: Mapping[str, str]) -> socket.socket:
     return socket.socket(fileno=os.dup(FIRST_PASSED + names.index(name)))
 
 
-def _explain(endpoint: str, error: OSError) -> str:
+def explain(endpoint: str, error: OSError) -> str:
+    """Why ``endpoint`` cannot be opened, and what to do."""
     if error.errno == errno.EADDRINUSE:
         return f"`{endpoint}`: the address is taken by another process; stop that one or choose another port"
     if error.errno == errno.EACCES:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import http.client
 import shutil
+import signal
+import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +42,16 @@ def main(keep: bool = False) -> int:
     :param keep: leave the folder with config and logs, and say where it is
     """
     directory = Path(tempfile.mkdtemp(prefix="awfproxy-demo-"))
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main:  # so that the processes are stopped too
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         wrong = _demonstrate(directory)
     except ProcessError as error:
         wrong = [str(error)]
     finally:
+        if in_main:
+            signal.signal(signal.SIGTERM, before)
         if keep:
             print(f"\nConfig and logs: {directory}")
         else:

@@ -14,7 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,15 @@ class Process:
             self._child.kill()
             return self._child.wait()
 
+    @contextmanager
+    def _stopped_on_failure(self) -> Iterator[None]:
+        """A constructor that fails, or is interrupted, leaves no process behind that nobody can stop."""
+        try:
+            yield
+        except BaseException:
+            self.stop(1)
+            raise
+
     def expect_running(self) -> None:
         """:raises ProcessError: if it has ended"""
         if self._child.poll() is not None:
@@ -108,7 +118,8 @@ class SimulatorProcess(Process):
         for name, endpoint in listen.items():
             arguments += ["--listen", f"{name}={endpoint}"]
         super().__init__("simulator", arguments, directory, {})
-        self.ports = self._read_ports()
+        with self._stopped_on_failure():
+            self.ports = self._read_ports()
 
     def _read_ports(self) -> dict[str, int]:
         deadline = time.monotonic() + START_TIMEOUT
@@ -119,7 +130,6 @@ class SimulatorProcess(Process):
                     return ports
             self.expect_running()
             time.sleep(LOOK_EVERY)
-        self.stop(1)
         raise ProcessError(f"the simulator did not listen within {START_TIMEOUT:.0f} s:\n{self.output[-4000:]}")
 
     def calls(self) -> list[dict[str, Any]]:
@@ -149,7 +159,8 @@ class ProxyProcess(Process):
         arguments = [*twistd_command(), "-n", "--pidfile=", *twistd, "awfproxy", "--config", str(config)]
         super().__init__("proxy", arguments, directory, environment)
         self.admin_port = admin_port
-        self._wait_until_ready()
+        with self._stopped_on_failure():
+            self._wait_until_ready()
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT
@@ -162,7 +173,6 @@ class ProxyProcess(Process):
             if status == 200:
                 return
             time.sleep(LOOK_EVERY)
-        self.stop(1)
         raise ProcessError(f"the proxy was not ready within {START_TIMEOUT:.0f} s:\n{self.output[-4000:]}")
 
 

@@ -79,7 +79,7 @@ def _whole(
         yield TURN
     bodyless = answer.status in (204, 304)
     name, encoder = encoders.encoder("" if bodyless else encoding)
-    framing = mode.framing or ("chunked" if answer.streaming else "length")
+    framing = mode.framing or ("chunked" if answer.streaming or mode.big_body else "length")
     pieces = iter(answer.pieces)
     length: int | None = None
     if framing == "length" and not bodyless:

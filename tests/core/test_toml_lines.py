@@ -44,10 +44,12 @@ def test_finds_the_lines() -> None:
     assert tomllib.loads(TEXT)  # the text is TOML, so that the test is about something
 
 
-def test_what_has_no_line_of_its_own_has_that_of_what_is_around() -> None:
-    """A member of an inline table stands on the table's line; what is nowhere has none."""
+def test_what_has_no_line_of_its_own_has_that_of_what_is_near() -> None:
+    """A member of an inline table stands on the table's line, a table on its first member's; what is nowhere has none.
+    """
     lines = lines_of_keys(TEXT)
     assert line_of(lines, ("ports", "openai", "credential", "env")) == 10
+    assert line_of(lines, ("ports",)) == 5
     assert line_of(lines, ("nothing", "here")) is None
 
 

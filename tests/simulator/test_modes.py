@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from awfproxy.simulator import modes
@@ -38,3 +41,10 @@ def test_a_misspelt_mode_is_an_error(name: bytes, value: bytes) -> None:
 def test_where_to_stop() -> None:
     """'before' is no number of events."""
     assert [modes.after(count) for count in (None, "before", "0", "7")] == [None, None, 0, 7]
+
+
+def test_every_mode_is_documented() -> None:
+    """docs/simulator.md has a row for each mode, and none for another."""
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text()
+    rows = re.findall(r"^\| `x-sim-([a-z-]+)` \|", page, re.MULTILINE)
+    assert rows == [name.replace("_", "-") for name in modes.Mode.__struct_fields__]

@@ -1,9 +1,11 @@
-"""The service on real sockets: listeners, TLS-free round trips, resets, and a clean end."""
+"""The service on real sockets: listeners, plain and TLS, resets, and a clean end."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 
 from awfproxy.simulator.service import LOOPBACK, Simulator
+from tests.certificates import make_certificates
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "one two three"}], "stream": True})
 
@@ -45,6 +48,27 @@ async def test_calls_over_sockets() -> None:
     finally:
         await simulator.stopService()
     assert simulator.open_connections == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_tls(tmp_path: Path) -> None:
+    """A listener with a certificate of the test's own authority."""
+    certificates = make_certificates(tmp_path)
+    simulator = Simulator(the_reactor, {"openai": certificates.endpoint()})
+    simulator.startService()
+    context = ssl.create_default_context(cafile=str(certificates.authority))
+
+    def get() -> bytes:
+        connection = http.client.HTTPSConnection("localhost", simulator.port, timeout=5, context=context)
+        connection.request("GET", "/_sim/ready")
+        body = connection.getresponse().read()
+        connection.close()
+        return body
+
+    try:
+        assert json.loads(await deferToThread(get)) == {"ready": True}
+    finally:
+        await simulator.stopService()
 
 
 @pytest_twisted.ensureDeferred

@@ -1,0 +1,245 @@
+"""A port: one listener with its provider, its credential, its rules and its connections upstream.
+
+Everything that a call asks is answered here from what was prepared when the port was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import txaio
+
+from awfproxy.core import origin, refusals, request, targets
+from awfproxy.core.decoders import decode_body
+from awfproxy.core.heads import RequestRules, ResponseRules
+from awfproxy.core.kinds import Kind
+from awfproxy.core.labels import Labels, labels
+from awfproxy.core.message import RequestHead, ResponseHead
+from awfproxy.core.providers import PROVIDERS
+from awfproxy.core.refusals import Refusal
+from awfproxy.core.request import Peek
+from awfproxy.core.settings import Port as PortSettings
+from awfproxy.server.call import UNPEEKED, Call
+from awfproxy.server.client import ClientConnection
+from awfproxy.server.shared import Shared
+from awfproxy.server.upstream import UpstreamPool
+from awfproxy.wire.faults import Fault
+
+log = txaio.make_logger()
+
+#: models remembered that do not take stream_options; a server has few
+NO_USAGE_MODELS_MAX = 256
+
+
+class Port:
+    """One port at work."""
+
+    def __init__(
+        self,
+        settings: PortSettings,
+        shared: Shared,
+        sweep_seconds: float,
+        local: Callable[[bytes], bytes | None],
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.provider = PROVIDERS[settings.provider]
+        self.shared = shared
+        self.sweep_seconds = sweep_seconds
+        self.record_wait = shared.settings.service.record_wait
+        self.journal = shared.journal
+        self.memory = shared.body_memory
+        self.decoder_memory = shared.decoder_memory
+        self.monotonic = shared.monotonic
+        self.wall = shared.wall
+        self.new_request_id = shared.new_request_id
+        self.tally = shared.tallies.port(settings.name, settings.provider)
+        self.pool = UpstreamPool(
+            shared.network, shared.reactor, shared.monotonic, settings.upstream, settings.proxy,
+            shared.tls() if settings.upstream.scheme == "https" else None, settings.connect_timeout,
+        )  # fmt: skip
+        self.clients: dict[ClientConnection, None] = {}
+        self.calls: dict[Call, None] = {}
+        self._local = local
+        self._base = settings.upstream.base.encode("ascii")
+        credential, header = settings.credential, settings.credential_header
+        self._rules = RequestRules(
+            self.provider,
+            host=settings.upstream.origin.encode("ascii"),
+            base=self._base,
+            credential=None if credential is None else credential.reveal(),
+            credential_header=None if header is None else header.encode("ascii"),
+            interaction_id=shared.new_request_id().encode("ascii"),
+        )
+        self._answer_rules = ResponseRules()
+        self._hosts = frozenset(host.encode("ascii") for host in settings.allowed_hosts)
+        self._origins = frozenset(each.encode("ascii") for each in settings.allowed_origins)
+        self._no_usage: dict[str | None, None] = {}
+
+    def accept(self) -> ClientConnection:
+        """A client connects."""
+        return ClientConnection(self)
+
+    @property
+    def draining(self) -> bool:
+        """No new call is taken."""
+        return self.shared.draining
+
+    # -- requests
+
+    def foreign(self, head: RequestHead) -> Refusal | None:
+        """The refusal of what a stranger's web page may have sent."""
+        return origin.foreign(head, self._hosts, self._origins)
+
+    def local_answer(self, head: RequestHead) -> bytes | None:
+        """The whole answer to what the proxy answers itself."""
+        if head.method != b"GET":
+            return None
+        return self._local(head.target)
+
+    def objection(self, head: RequestHead) -> Refusal | None:
+        """Why this request is not taken."""
+        if self.shared.draining:
+            return refusals.draining()
+        if b"upgrade" in head.fields:
+            return refusals.upgrade_not_supported()
+        if head.method == b"CONNECT" or self._rules.target(head.target) is None:
+            return refusals.bad_target()
+        if self.settings.credential is None and not self.settings.keyless:
+            return refusals.provider_not_configured(self.provider, self.name)
+        if head.content_length is not None and head.content_length > self.settings.max_request_body:
+            return refusals.body_too_large(self.settings.max_request_body)
+        return None
+
+    def labels(self, head: RequestHead) -> Labels:
+        """What the client's own headers say about the call."""
+        return labels(head)
+
+    def record_path(self, target: bytes) -> str:
+        """The path as the records have it."""
+        return targets.record_path(target)
+
+    def peek(self, head: RequestHead, body: bytes) -> Peek:
+        """What the body says of itself, decoded on the side if it is compressed."""
+        if not body:
+            return UNPEEKED
+        plain = self._plain(head, body)
+        if plain is None:
+            return UNPEEKED
+        return request.peek(plain, head.fields.get(b"content-type", b""))
+
+    def asks_usage(self, kind: Kind | None, facts: Peek) -> bool:
+        """Whether usage is to be asked for on behalf of the client (PRODUCT.md 4, ``include_usage``)."""
+        return (
+            facts.stream is True
+            and not facts.asks_usage
+            and self.settings.include_usage != "off"
+            and request.may_ask(kind)
+            and facts.model not in self._no_usage
+        )
+
+    def ask_for_usage(self, head: RequestHead, body: bytes, facts: Peek) -> bytes | None:
+        """The body that asks for usage, decoded; None: leave it as it is."""
+        plain = self._plain(head, body)
+        return None if plain is None else request.ask_for_usage(plain, facts)
+
+    def remember_no_usage(self, model: str | None) -> None:
+        """The upstream does not take stream_options with this model."""
+        if len(self._no_usage) < NO_USAGE_MODELS_MAX:
+            self._no_usage[model] = None
+            log.info("{port}: {model} does not take stream_options; not asked again", port=self.name, model=model)
+
+    def _plain(self, head: RequestHead, body: bytes) -> bytes | None:
+        coding = head.fields.get(b"content-encoding")
+        return body if coding is None else decode_body(body, coding, self.settings.max_request_body)
+
+    # -- heads
+
+    def request_head(self, call: Call, head: RequestHead, length: int, decoded: bool) -> bytes:
+        """The head that goes upstream; ``decoded``: with a body that is not the client's bytes any more."""
+        target = self._rules.target(head.target)
+        assert target is not None, "objection() has refused what has no target"
+        return self._rules.head(
+            head,
+            target,
+            length if length or head.chunked or head.content_length is not None else None,
+            call.request_id.encode("ascii"),
+            streaming=bool(call.streaming),
+            rewritten=decoded,
+        )
+
+    def response_head(self, call: Call, head: ResponseHead, framing: str, minor: int, close: bool) -> bytes:
+        """The head that goes to the client."""
+        return self._answer_rules.head(
+            head, call.request_id.encode("ascii"), framing=framing, client_minor=minor, close=close
+        )
+
+    def refusal_response(
+        self, refusal: Refusal, kind: Kind | None, request_id: str, close: bool, method: bytes
+    ) -> bytes:
+        """A refusal as the provider's SDK reads it."""
+        shape = refusals.shape_of(self.provider, kind)
+        return refusals.response(refusal, shape, request_id, close=close, head_only=method == b"HEAD")
+
+    def malformed(self, client: ClientConnection, fault: Fault) -> None:
+        """What a client sent was not one unambiguous request."""
+        call = client.call
+        refusal = (
+            refusals.head_too_large()
+            if fault.reason == "head too large"
+            else refusals.bad_request("malformed_request", "The request is not valid HTTP/1.1.")
+        )
+        if call is None:
+            head = RequestHead(b"", b"", 1, [], {}, None, False, False, False)
+            client.call = call = Call(self, client, head)
+        call.refuse(refusal, fault.reason, unread=True)
+
+    # -- the service
+
+    def reflect(self) -> dict[str, Any]:
+        """This port for `/reflect`."""
+        return {
+            "provider": self.provider.name,
+            "listen": self.settings.listen,
+            "upstream": self.settings.upstream.url,
+            "configured": self.settings.credential is not None or self.settings.keyless,
+            "include_usage": self.settings.include_usage,
+            "calls": len(self.calls),
+            "connections": self.pool.counts,
+            "models": sorted(self.tally.models),
+        }
+
+    def released_unrecorded(self) -> None:
+        """The end of an answer went on without its record."""
+        self.tally.released_unrecorded += 1
+
+    def sweep(self, now: float) -> None:
+        """Look at everything that waits for something."""
+        for call in list(self.calls):
+            call.sweep(now)
+        for client in list(self.clients):
+            client.sweep(now)
+        self.pool.sweep(now)
+
+    def drain(self) -> None:
+        """Take no more calls; connections without one are closed."""
+        for client in list(self.clients):
+            client.drain()
+
+    def close(self) -> None:
+        """Close what is left."""
+        for client in list(self.clients):
+            client.transport.abortConnection()
+        self.pool.close()
+
+
+def json_answer(status: int, body: object) -> bytes:
+    """A small answer of the proxy's own."""
+    encoded = msgspec.json.encode(body)
+    reason = b"OK" if status == 200 else b"Service Unavailable"
+    return (
+        b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: %d\r\n\r\n"
+        % (status, reason, len(encoded))
+    ) + encoded

@@ -1,0 +1,105 @@
+"""Lines from wherever they are: every compression, folders, broken files, endless lines."""
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import pytest
+
+from awfproxy.report.lines import LINE_MAX, STDIN, Lines, find_files
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+TEXT = b"".join(b'{"n": %d}\n' % number for number in range(1000))
+FORMS = {"plain": TEXT, "gzip": gzip.compress(TEXT), "zstd": zstd.compress(TEXT)}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reads_every_form_whatever_its_name(form: str, tmp_path: Path) -> None:
+    """The first bytes tell, not the name."""
+    path = tmp_path / "token-usage.jsonl"
+    path.write_bytes(FORMS[form])
+    lines = Lines([str(path)])
+    assert b"".join(lines) == TEXT
+    assert (lines.too_long, lines.troubles) == (0, [])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reads_standard_input(form: str) -> None:
+    """`-` may be compressed too."""
+    assert b"".join(Lines([STDIN], io.BufferedReader(io.BytesIO(FORMS[form])))) == TEXT
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_several_members_in_a_row(form: str, tmp_path: Path) -> None:
+    """Compressed files are joined by appending."""
+    path = tmp_path / "x"
+    path.write_bytes(FORMS[form] * 2)
+    assert b"".join(Lines([str(path)])) == TEXT * 2
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_cut_file_gives_what_is_there_and_says_so(form: str, tmp_path: Path) -> None:
+    """A file that is still being written ends in the middle; the next one is read all the same."""
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    cut.write_bytes(FORMS[form][:-4])
+    whole.write_bytes(TEXT)
+    lines = Lines([str(cut), str(whole)])
+    assert b"".join(lines).endswith(TEXT)
+    (trouble,) = lines.troubles
+    assert trouble.startswith(f"{cut}: not read to its end")
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_spoilt_file_is_told(form: str, tmp_path: Path) -> None:
+    """Bytes that no compressor wrote are a trouble, not a crash."""
+    path = tmp_path / "x"
+    path.write_bytes(FORMS[form][:20] + bytes(50) + FORMS[form][70:])
+    lines = Lines([str(path)])
+    list(lines)
+    assert len(lines.troubles) == 1
+
+
+def test_a_file_that_is_not_there_is_told() -> None:
+    """The others are read all the same."""
+    lines = Lines(["/nonexistent/file"])
+    assert list(lines) == []
+    assert "No such file" in lines.troubles[0]
+
+
+def test_a_line_without_end_is_left_out(tmp_path: Path) -> None:
+    """It is never held whole, and what follows is read."""
+    path = tmp_path / "x"
+    path.write_bytes(b"a\n" + b"x" * (3 * LINE_MAX) + b"\nb\n" + b"y" * (2 * LINE_MAX))
+    lines = Lines([str(path)])
+    assert list(lines) == [b"a\n", b"b\n"]
+    assert lines.too_long == 2
+
+
+def test_a_line_of_the_greatest_length_is_read(tmp_path: Path) -> None:
+    """The bound is where it says."""
+    path = tmp_path / "x"
+    longest = b"x" * (LINE_MAX - 1) + b"\n"
+    path.write_bytes(longest + b"x" + longest)
+    lines = Lines([str(path)])
+    assert list(lines) == [longest]
+    assert lines.too_long == 1
+
+
+def test_finds_rotated_files_in_folders(tmp_path: Path) -> None:
+    """By name, in folders within too; what is made from them is not counted again."""
+    wanted = ["token-usage.jsonl", "token-usage.jsonl.1", "token-usage.jsonl.2.gz", "token-usage-20260101.jsonl.zst"]
+    others = ["requests.jsonl", "token-usage-by-turn.jsonl", "token-usage.md", "other.jsonl"]
+    deep = tmp_path / "a" / "b"
+    deep.mkdir(parents=True)
+    for name in (*wanted, *others):
+        (tmp_path / name).touch()
+    (deep / "token-usage.jsonl").touch()
+    found = find_files([str(tmp_path), STDIN, "/named/directly"], "token-usage", "token-usage-by-turn")
+    assert sorted(found) == sorted(
+        [*(str(tmp_path / name) for name in wanted), str(deep / "token-usage.jsonl"), STDIN, "/named/directly"]
+    )

@@ -1,0 +1,127 @@
+"""Lines read as rows: ours and AWF's; unknown is None; what is no record is told apart."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awfproxy.core.records import TokenUsageRecord, encode
+from awfproxy.report.rows import BROKEN, COUNT_MAX, OTHER, Row, day, hour, read_row
+
+
+def line(**fields: Any) -> bytes:
+    return json.dumps({"event": "token_usage", "input_tokens": 1, "output_tokens": 2, **fields}).encode()
+
+
+def row(**fields: Any) -> Row:
+    found = read_row(line(**fields))
+    assert isinstance(found, Row)
+    return found
+
+
+def test_reads_a_record_as_the_proxy_writes_it() -> None:
+    """The writer's own encoder on one side, the reader on the other."""
+    written = TokenUsageRecord(
+        timestamp="2026-01-02T03:04:05.678Z",
+        request_id="r1",
+        provider="anthropic",
+        model="claude",
+        path="/v1/messages",
+        status=200,
+        streaming=True,
+        input_tokens=10,
+        output_tokens=20,
+        cache_read_tokens=30,
+        cache_write_tokens=0,
+        input_tokens_include_cache=False,
+        usage_source="partial",
+        unknown=["cache_write_tokens"],
+        outcome="complete",
+        port="a",
+        duration_ms=1.5,
+        request_bytes=1,
+        response_bytes=2,
+    )
+    read = read_row(encode(written))
+    assert isinstance(read, Row)
+    assert (read.input_tokens, read.output_tokens, read.cache_read_tokens, read.cache_write_tokens) == (10, 20, 30, None)
+    assert (read.provider, read.model, read.port, read.outcome) == ("anthropic", "claude", "a", "complete")
+    assert (read.usage_source, read.request_id, read.reasoning_tokens) == ("partial", "r1", None)
+
+
+def test_what_the_record_does_not_know_is_none() -> None:
+    """A 0 whose name is in `unknown` is no 0."""
+    found = row(input_tokens=0, cache_read_tokens=0, unknown=["input_tokens", "status", "event"])
+    assert (found.input_tokens, found.cache_read_tokens, found.cache_write_tokens) == (None, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "total"),
+    [
+        ({"provider": "openai", "cache_read_tokens": 5}, 1),
+        ({"provider": "anthropic", "cache_read_tokens": 5, "cache_write_tokens": 7}, 13),
+        ({"provider": "openai", "cache_read_tokens": 5, "input_tokens_include_cache": False}, 6),
+        ({"provider": "anthropic", "cache_read_tokens": 5, "input_tokens_include_cache": True}, 1),
+        ({"provider": "anthropic"}, 1),
+        ({"unknown": ["input_tokens"]}, None),
+    ],
+)
+def test_all_input_is_comparable_between_providers(fields: dict[str, Any], total: int | None) -> None:
+    """The record's own flag tells, else the provider's name (AWF's records have no flag)."""
+    assert row(**fields).all_input_tokens == total
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"\xff\xfe",
+        b'{"event": "token_usage"}',
+        b"[" * 10_000,
+        line(input_tokens=-1),
+        line(input_tokens="12"),
+        line(input_tokens=True),
+        line(input_tokens=1.5),
+        line(input_tokens=COUNT_MAX + 1),
+        line(model=7),
+    ],
+)
+def test_broken_lines(broken: bytes) -> None:
+    """Counts that no provider can have meant spoil the line, rather than the sum."""
+    assert read_row(broken) == BROKEN
+
+
+def test_records_of_another_kind() -> None:
+    """requests.jsonl is no file of usage, and no broken one."""
+    assert read_row(line(event="request")) == OTHER
+
+
+@given(st.binary())
+def test_any_bytes_have_an_answer(data: bytes) -> None:
+    """Nothing raises."""
+    read_row(data)
+    read_row(b'{"event":"token_usage","input_tokens":1,"model":"' + data + b'"}')
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "in_hour"),
+    [
+        ("2026-01-31T17:05:06.789Z", "2026-01-31T17:00Z"),
+        ("2026-02-01T00:30:00+02:00", "2026-01-31T22:00Z"),
+        ("2026-01-31T17:05:06", "2026-01-31T17:00Z"),
+        ("yesterday", None),
+        (None, None),
+        ("0001-01-01T00:00:00+23:00", None),
+    ],
+)
+def test_hours_and_days_are_utc(timestamp: str | None, in_hour: str | None) -> None:
+    """Whatever zone the writer was in."""
+    found = msgspec.structs.replace(row(), timestamp=timestamp)
+    assert hour(found) == in_hour
+    assert day(found) == (in_hour[:10] if in_hour else None)

@@ -1,0 +1,120 @@
+"""Reading the machine: files, key files, systemd's credentials, and the words for what cannot be read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from awfproxy.configuration import CONFIGURATION_MAX, Credentials, load, log_dir
+from awfproxy.core.secret import SECRET_MAX, Secret
+from awfproxy.core.settings import SettingsError
+
+PORT = '[ports.a]\nprovider = "openai"\ncredential = { file = "key" }\n'
+
+
+def test_a_file_and_its_key_beside_it(write, environment, monkeypatch, tmp_path) -> None:
+    """A key file is found relative to the configuration file, wherever the process stands."""
+    write("key", "sk-from-file\n")
+    config = write("a.toml", PORT)
+    monkeypatch.chdir("/")
+    settings = load(str(config), environment)
+    assert settings.ports[0].credential == Secret("sk-from-file")
+    assert settings.source == str(config)
+    assert settings.warnings == ()
+
+
+def test_the_file_is_found_by_variable(write, environment) -> None:
+    """AWFPROXY_CONFIG does what --config does; the option goes first."""
+    write("key", "k")
+    by_variable, by_option = write("v.toml", PORT), write("o.toml", PORT)
+    environment["AWFPROXY_CONFIG"] = str(by_variable)
+    assert load(None, environment).source == str(by_variable)
+    assert load(str(by_option), environment).source == str(by_option)
+
+
+def test_without_a_file_the_environment_decides(environment) -> None:
+    """Nothing but variables is read."""
+    settings = load(None, environment | {"ANTHROPIC_API_KEY": "k"})
+    assert [port.name for port in settings.ports] == ["anthropic"]
+    assert settings.service.state_dir.startswith(environment["HOME"])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "no such file or directory"),
+        (lambda path: path.mkdir(), "regular file"),
+        (lambda path: os.mkfifo(path), "not a regular file"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not UTF-8 (at byte 0)"),
+        (lambda path: path.write_bytes(b"#" * (CONFIGURATION_MAX + 1)), "larger than"),
+        (lambda path: path.write_text("a ="), "not valid TOML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(make, words, tmp_path, environment) -> None:
+    """Also a pipe, which would make the start hang."""
+    make(tmp_path / "a.toml")
+    with pytest.raises(SettingsError) as caught:
+        load(str(tmp_path / "a.toml"), environment)
+    (line,) = caught.value.lines
+    assert line.startswith(str(tmp_path / "a.toml"))
+    assert words in line
+
+
+def test_a_key_file_that_all_can_read_is_worth_a_warning(write, environment) -> None:
+    """It works, and says so."""
+    write("key", "sk-from-file").chmod(0o644)
+    settings = load(str(write("a.toml", PORT)), environment)
+    assert settings.ports[0].credential == Secret("sk-from-file")
+    (warning,) = settings.warnings
+    assert "everyone on this machine can read" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "empty"), ("sk-value\nsk-other\n", "control"), ("sk-value" * SECRET_MAX, "larger than"), ("sk-välue", "ASCII")],
+)
+def test_a_key_file_of_no_use_is_told_without_its_text(text: str, words: str, write, environment) -> None:
+    """The sentence names the file's key and nothing of what is in it."""
+    write("key", text)
+    with pytest.raises(SettingsError) as caught:
+        load(str(write("a.toml", PORT)), environment)
+    (line,) = caught.value.lines
+    assert words in line
+    assert "sk-" not in line
+
+
+@pytest.mark.parametrize("value", ["sk-välue", "sk-value\x00"])
+def test_a_variable_of_no_use_is_told_without_its_text(value: str, environment) -> None:
+    """The same for a key in the environment."""
+    with pytest.raises(SettingsError) as caught:
+        load(None, environment | {"OPENAI_API_KEY": value})
+    (line,) = caught.value.lines
+    assert line.startswith("OPENAI_API_KEY: is not usable: the credential has ")
+    assert "sk-" not in line
+
+
+def test_a_systemd_credential(write, environment, tmp_path) -> None:
+    """LoadCredential= puts it into a folder that systemd names."""
+    write("openai", "sk-from-systemd\n")
+    config = write("a.toml", PORT.replace('file = "key"', 'systemd = "openai"'))
+    settings = load(str(config), environment | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert settings.ports[0].credential == Secret("sk-from-systemd")
+    with pytest.raises(SettingsError, match="LoadCredential="):
+        load(str(config), environment)
+
+
+def test_a_systemd_credential_stays_in_its_folder(tmp_path: Path) -> None:
+    """A name with a slash reads nothing."""
+    read = Credentials({"CREDENTIALS_DIRECTORY": str(tmp_path / "creds")}, "/").read("systemd", "../key")
+    assert isinstance(read, str)
+    assert "no file name" in read
+
+
+def test_the_folder_of_logs_is_found_without_keys(write, environment, tmp_path) -> None:
+    """Whoever reads reports need not hold the credentials."""
+    assert log_dir(environment) == f"{environment['HOME']}/.local/state/awfproxy/logs"
+    assert log_dir(environment | {"AWF_TOKEN_LOG_DIR": "/logs"}) == "/logs"
+    environment["AWFPROXY_CONFIG"] = str(write("a.toml", f'[service]\nlog_dir = "own"\n{PORT}'))
+    assert log_dir(environment | {"AWF_TOKEN_LOG_DIR": "/logs"}) == str(tmp_path / "own")
+    with pytest.raises(SettingsError):
+        log_dir({})
