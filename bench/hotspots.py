@@ -1,4 +1,4 @@
-"""Where awfproxy's time goes: one workload through one process under cProfile, and the functions that cost most.
+"""Where awfproxy's time goes: one workload through one process under cProfile, what each function costs a call.
 
     python -m bench.hotspots [WORKLOAD] [--tls] [--epoll] [--lines N] [--perf]
 
@@ -9,17 +9,19 @@ Run bench/run.sh once before: it builds the tools.
 """
 
 import argparse
+import marshal
 import pathlib
-import pstats
 import subprocess
 import sys
+from collections import Counter
 
 from bench import peers, processes
 from bench.loads import run
 from bench.measure import WORK
-from bench.workloads import CPU_WORK, Calls
+from bench.workloads import CPU_WORK, Calls, Streams
 
 PERF_HERTZ = 1999
+RARE = 0.5  # calls of a function per unit of work below which it is start-up or now and then, and not shown
 
 
 def options(argv: list[str]) -> argparse.Namespace:
@@ -38,6 +40,32 @@ def profiled(program: peers.Program, stats: pathlib.Path) -> tuple[str, ...]:
     return (sys.executable, "-m", "cProfile", "-o", str(stats), *program.argv)
 
 
+def functions(stats: pathlib.Path, units: int, lines: int) -> str:
+    """What costs most per unit of work: functions (own time, time with what they call, times called), then files.
+
+    What happens less than RARE times a unit is left out. A built-in function counts to the file that called it.
+    """
+    found = marshal.loads(stats.read_bytes())
+    # {(file, line, name): (primitive calls, calls, own s, cumulative s, {caller: the same four})}
+    rows: list[tuple[float, float, int, str]] = []
+    files: Counter[str] = Counter()
+    for (file, line, name), (_, calls, own, cumulative, callers) in found.items():
+        if calls < RARE * units:
+            continue
+        rows.append((own, cumulative, calls, f"{pathlib.Path(file).name}:{line} {name}" if line else name))
+        if line:
+            files[pathlib.Path(file).name] += own
+            continue
+        for (caller, _, _), (_, _, share, _) in callers.items():
+            files[pathlib.Path(caller).name] += share
+    out = ["   own us   with callees us   calls   function"]
+    for own, cumulative, calls, place in sorted(rows, reverse=True)[:lines]:
+        out.append(f"{own * 1e6 / units:9.2f}{cumulative * 1e6 / units:18.2f}{calls / units:8.1f}   {place}")
+    out += ["", "   own us   file"]
+    out += [f"{own * 1e6 / units:9.2f}   {file}" for file, own in files.most_common(lines)]
+    return "\n".join(out)
+
+
 def main(argv: list[str]) -> int:
     asked = options(argv)
     work = next(w for w in CPU_WORK if w.name == asked.work)
@@ -52,7 +80,9 @@ def main(argv: list[str]) -> int:
         proxy = processes.start(command, WORK / "hotspots.out", ports, env, WORK)
         port = program.ports["tls" if asked.tls else "plain"]
         try:
-            run(WORK, Calls("warm-up", "", "req-1k", seconds=1), port)
+            done = run(WORK, Calls("warm-up", "", work.body if isinstance(work, Calls) else "req-1k", seconds=1), port)[
+                "units"
+            ]
             perf = ["perf", "record", "-q", "-g", "-F", str(PERF_HERTZ), "-o", str(recorded)]
             sampling = subprocess.Popen([*perf, "-p", str(proxy.process.pid)]) if asked.perf else None
             before = processes.cpu_us(proxy.pids)
@@ -70,8 +100,9 @@ def main(argv: list[str]) -> int:
     print(f"{work.title}: {found['units']} done, {found['bad']} bad, {each:.1f} us each, {how}; exit status {status}")
     if asked.perf:
         report = ["perf", "report", "-i", str(recorded), "--no-children", "--stdio", "-g", "none"]
-        return subprocess.run(report).returncode
-    pstats.Stats(str(stats)).strip_dirs().sort_stats("tottime").print_stats(asked.lines)
+        subprocess.run([*report, "--sort", "dso"])
+        return subprocess.run([*report, "--sort", "dso,symbol"]).returncode
+    print(functions(stats, (0 if isinstance(work, Streams) else done) + found["units"], asked.lines))
     return 0
 
 

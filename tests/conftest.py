@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.logger import ILogObserver
+from zope.interface import implementer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -68,6 +70,7 @@ def pytest_report_header() -> str:
     return f"reactor: {type(reactor).__name__}" + (f" on {type(loop).__module__}" if loop else "")
 
 
+@implementer(ILogObserver)
 class LoggedFailures:
     """Failures that reached Twisted's log during a test.  A test that expects some takes them with `flush`."""
 
@@ -80,7 +83,8 @@ class LoggedFailures:
 
     def flush(self, *types: type[BaseException]) -> list[BaseException]:
         """The exceptions of these types (all, if none is given), which then count as expected."""
-        taken, kept = [], []
+        taken: list[dict[str, Any]] = []
+        kept: list[dict[str, Any]] = []
         for event in self.events:
             value = getattr(event.get("log_failure"), "value", None)
             (taken if not types or isinstance(value, types) else kept).append(event)

@@ -1,6 +1,7 @@
 """Reading the machine: files, key files, systemd's credentials, and the words for what cannot be read."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ from awfproxy.configuration import CONFIGURATION_MAX, Credentials, load, log_dir
 from awfproxy.core.secret import SECRET_MAX, Secret
 from awfproxy.core.settings import SettingsError
 
+#: what the fixture `write` gives
+Write = Callable[[str, str], Path]
+
 PORT = '[ports.a]\nprovider = "openai"\ncredential = { file = "key" }\n'
 
 
-def test_a_file_and_its_key_beside_it(write, environment, monkeypatch, tmp_path) -> None:
+def test_a_file_and_its_key_beside_it(
+    write: Write, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A key file is found relative to the configuration file, wherever the process stands."""
     write("key", "sk-from-file\n")
     config = write("a.toml", PORT)
@@ -23,7 +29,7 @@ def test_a_file_and_its_key_beside_it(write, environment, monkeypatch, tmp_path)
     assert settings.warnings == ()
 
 
-def test_the_file_is_found_by_variable(write, environment) -> None:
+def test_the_file_is_found_by_variable(write: Write, environment: dict[str, str]) -> None:
     """AWFPROXY_CONFIG does what --config does; the option goes first."""
     write("key", "k")
     by_variable, by_option = write("v.toml", PORT), write("o.toml", PORT)
@@ -32,7 +38,7 @@ def test_the_file_is_found_by_variable(write, environment) -> None:
     assert load(str(by_option), environment).source == str(by_option)
 
 
-def test_without_a_file_the_environment_decides(environment) -> None:
+def test_without_a_file_the_environment_decides(environment: dict[str, str]) -> None:
     """Nothing but variables is read."""
     settings = load(None, environment | {"ANTHROPIC_API_KEY": "k"})
     assert [port.name for port in settings.ports] == ["anthropic"]
@@ -50,7 +56,9 @@ def test_without_a_file_the_environment_decides(environment) -> None:
         (lambda path: path.write_text("a ="), "not valid TOML"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(make, words, tmp_path, environment) -> None:
+def test_a_file_that_cannot_be_read_is_told(
+    make: Callable[[Path], object], words: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
     """Also a pipe, which would make the start hang."""
     make(tmp_path / "a.toml")
     with pytest.raises(SettingsError) as caught:
@@ -60,7 +68,7 @@ def test_a_file_that_cannot_be_read_is_told(make, words, tmp_path, environment) 
     assert words in line
 
 
-def test_a_key_file_that_all_can_read_is_worth_a_warning(write, environment) -> None:
+def test_a_key_file_that_all_can_read_is_worth_a_warning(write: Write, environment: dict[str, str]) -> None:
     """It works, and says so."""
     write("key", "sk-from-file").chmod(0o644)
     settings = load(str(write("a.toml", PORT)), environment)
@@ -71,9 +79,16 @@ def test_a_key_file_that_all_can_read_is_worth_a_warning(write, environment) -> 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "empty"), ("sk-value\nsk-other\n", "control"), ("sk-value" * SECRET_MAX, "larger than"), ("sk-välue", "ASCII")],
+    [
+        ("", "empty"),
+        ("sk-value\nsk-other\n", "control"),
+        ("sk-value" * SECRET_MAX, "larger than"),
+        ("sk-välue", "ASCII"),
+    ],
 )
-def test_a_key_file_of_no_use_is_told_without_its_text(text: str, words: str, write, environment) -> None:
+def test_a_key_file_of_no_use_is_told_without_its_text(
+    text: str, words: str, write: Write, environment: dict[str, str]
+) -> None:
     """The sentence names the file's key and nothing of what is in it."""
     write("key", text)
     with pytest.raises(SettingsError) as caught:
@@ -84,7 +99,7 @@ def test_a_key_file_of_no_use_is_told_without_its_text(text: str, words: str, wr
 
 
 @pytest.mark.parametrize("value", ["sk-välue", "sk-value\x00"])
-def test_a_variable_of_no_use_is_told_without_its_text(value: str, environment) -> None:
+def test_a_variable_of_no_use_is_told_without_its_text(value: str, environment: dict[str, str]) -> None:
     """The same for a key in the environment."""
     with pytest.raises(SettingsError) as caught:
         load(None, environment | {"OPENAI_API_KEY": value})
@@ -93,7 +108,7 @@ def test_a_variable_of_no_use_is_told_without_its_text(value: str, environment) 
     assert "sk-" not in line
 
 
-def test_a_systemd_credential(write, environment, tmp_path) -> None:
+def test_a_systemd_credential(write: Write, environment: dict[str, str], tmp_path: Path) -> None:
     """LoadCredential= puts it into a folder that systemd names."""
     write("openai", "sk-from-systemd\n")
     config = write("a.toml", PORT.replace('file = "key"', 'systemd = "openai"'))
@@ -110,7 +125,7 @@ def test_a_systemd_credential_stays_in_its_folder(tmp_path: Path) -> None:
     assert "no file name" in read
 
 
-def test_the_folder_of_logs_is_found_without_keys(write, environment, tmp_path) -> None:
+def test_the_folder_of_logs_is_found_without_keys(write: Write, environment: dict[str, str], tmp_path: Path) -> None:
     """Whoever reads reports need not hold the credentials."""
     assert log_dir(environment) == f"{environment['HOME']}/.local/state/awfproxy/logs"
     assert log_dir(environment | {"AWF_TOKEN_LOG_DIR": "/logs"}) == "/logs"

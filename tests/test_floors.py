@@ -26,7 +26,20 @@ DOWNWARD = {
 #: Floors without Twisted, treq and whatever else brings a reactor.
 WITHOUT_TWISTED = ("core", "wire", "configuration", "report", "cli")
 #: What only floors above `core` may use: clocks, files, sockets, threads.
-IMPURE = {"asyncio", "io", "os", "pathlib", "random", "select", "shutil", "socket", "ssl", "subprocess", "threading", "time"}
+IMPURE = {
+    "asyncio",
+    "io",
+    "os",
+    "pathlib",
+    "random",
+    "select",
+    "shutil",
+    "socket",
+    "ssl",
+    "subprocess",
+    "threading",
+    "time",
+}
 #: `secrets` and `os.urandom` give randomness, which is an argument on the ground floor.
 IMPURE_TOO = {"secrets", "tempfile", "logging"}
 

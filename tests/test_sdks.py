@@ -61,10 +61,11 @@ class Front:
         return records[-1]
 
 
-@pytest.fixture(scope="module", params=["plain", "tls"])
+@pytest.fixture(scope="module", params=["plain", "tls", "epoll"])
 def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """Proxy and simulator, for all tests of this module; between the two plain TCP, then TLS."""
-    with simulated(tmp_path_factory.mktemp("sdks"), tls=request.param == "tls") as (simulator, _, setting):
+    """Proxy and simulator, for all tests of this module: plain TCP, TLS between the two, the other reactor."""
+    twistd = ("--reactor=epoll",) if request.param == "epoll" else ()
+    with simulated(tmp_path_factory.mktemp("sdks"), twistd, tls=request.param == "tls") as (simulator, _, setting):
         yield Front(setting, simulator.calls)
 
 

@@ -54,7 +54,12 @@ def parse(text: bytes) -> dict[str, Any] | None:
             value = json.loads(text.decode("utf-8", "replace"), strict=False)
         except (ValueError, RecursionError):
             return None
-    return value if isinstance(value, dict) and _has_number(value, DEPTH_MAX) else None
+    if not isinstance(value, dict):
+        return None
+    for member in value.values():
+        if type(member) is int:
+            return value
+    return value if _has_number(value, DEPTH_MAX) else None
 
 
 def _has_number(value: Any, depth: int) -> bool:

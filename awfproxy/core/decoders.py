@@ -37,6 +37,7 @@ INPUT_STEP = 16 * 1024
 RATIO_MAX = 500
 #: Up to here any ratio is fine: white space that keeps a connection alive compresses without end.
 RATIO_FLOOR = 1024 * 1024
+_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
 #: More codings in one chain than any server applies.
 CHAIN_MAX = 4
 
@@ -211,8 +212,7 @@ class Zstandard(Decoder):
                     raise Undecodable("decoder-memory")
                 self._borrow(max(self._lent, window + TABLES_MEMORY))
                 self.complete = False
-                limit = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
-                self._unpacker = zstd.ZstdDecompressor(options=limit)
+                self._unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
             unpacker = self._unpacker
             yield unpacker.decompress(data, max_length=STEP)
             while not unpacker.eof and not unpacker.needs_input:

@@ -87,13 +87,15 @@ MODEL_PLACES = (
 )
 
 #: A non-null value here says that the model has finished.
-FINISH_PLACES = (
-    "choices[].finish_reason",
-    "candidates[].finishReason",
-    "promptFeedback.blockReason",
-    "delta.stop_reason",
-    "stop_reason",
-    "done_reason",
+FINISH_PLACES = frozenset(
+    (
+        "choices[].finish_reason",
+        "candidates[].finishReason",
+        "promptFeedback.blockReason",
+        "delta.stop_reason",
+        "stop_reason",
+        "done_reason",
+    )
 )
 
 INPUT_NAMES = (
@@ -129,7 +131,6 @@ EXTRA_OUTPUT_NAMES = _names("thoughtsTokenCount", "total_thought_tokens")
 CACHE_READ_NAMES = _names(
     "cache_read_input_tokens",
     "prompt_tokens_details.cached_tokens",
-    "prompt_token_details.cached_tokens",
     "input_tokens_details.cached_tokens",
     "cachedContentTokenCount",
     "total_cached_tokens",
@@ -152,7 +153,6 @@ REASONING_NAMES = _names(
     "thoughtsTokenCount",
     "total_thought_tokens",
     "reasoning_tokens",
-    "tokens.reasoning_tokens",
 )
 TOTAL_NAMES = _names("total_tokens", "totalTokenCount", "totalTokens")
 

@@ -248,8 +248,19 @@ class ResponseRules:
             lines.append(b"Connection: close")
         elif client_minor == 0:
             lines.append(b"Connection: keep-alive")
-        reason = response.reason if response.reason.isascii() and b"\n" not in response.reason else b""
+        # The guard of `_joined`, for the one line that is not to be left out.
+        reason = _joined([response.reason])
         return b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (response.status, reason, _joined(lines))
+
+
+def wants_websocket(request: RequestHead) -> bool:
+    """Whether the request is a WebSocket handshake (RFC 6455 section 4.1).
+
+    Other upgrades are offers that a server may ignore (RFC 9110 section 7.8): Java's client sends `Upgrade: h2c` with
+    every first request.
+    """
+    value = request.fields.get(b"upgrade")
+    return value is not None and any(offer.strip().lower() == b"websocket" for offer in value.split(b","))
 
 
 def client_request_id(request: RequestHead) -> bytes | None:

@@ -158,7 +158,7 @@ def kind(method: bytes, target: bytes) -> Kind | None:
             return _BY_METHOD.get(custom)
         if len(segments) > 2 and segments[-3] == "responses":
             return STORED_RESPONSE  # /responses/{id}/cancel
-        return None
+        return ASSISTANTS_STORE if before == "runs" else None  # /threads/{id}/runs/{id}: changes its metadata
     if method in (b"GET", b"HEAD"):
         return _READ.get(last) or _READ.get(before)
     if method == b"DELETE" and before == "responses":

@@ -13,11 +13,7 @@ two ways to one, and a test holds them equal over any JSON: `document.read` deco
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from typing import Any
-
-import msgspec
 
 from .fields import READ
 
@@ -26,14 +22,11 @@ Outline = dict[str, bytes]
 NONE = b"[]"
 SOME = b"[*]"
 
-#: the value of a member that a document does not have
-ABSENT = msgspec.Raw(b"")
-
 
 class Node:
     """A position that is read, or one on the way to it."""
 
-    __slots__ = ("_decoder", "children", "element", "fields", "limit", "path", "repeated")
+    __slots__ = ("children", "element", "limit", "path", "repeated")
 
     def __init__(self, path: str, repeated: bool) -> None:
         self.path = path
@@ -45,23 +38,6 @@ class Node:
         self.children: dict[bytes, Node] = {}
         #: what each element is read as, when the value is an array
         self.element: Node | None = None
-        self.fields: tuple[tuple[str, Node], ...] = ()
-        self._decoder: msgspec.json.Decoder[Any] | None = None
-
-    def decode(self, data: bytes | msgspec.Raw) -> object:
-        """The members read, as raw values in a Struct.  Raises msgspec.DecodeError, RecursionError."""
-        if self._decoder is None:
-            keys = list(self.children)
-            names = [f"f{index}" for index in range(len(keys))]
-            struct = msgspec.defstruct(
-                "Members",
-                [(name, msgspec.Raw, ABSENT) for name in names],
-                rename={name: key.decode() for name, key in zip(names, keys, strict=True)},
-                gc=False,
-            )
-            self.fields = tuple(zip(names, self.children.values(), strict=True))
-            self._decoder = msgspec.json.Decoder(struct)
-        return self._decoder.decode(data)
 
 
 def tree(paths: Mapping[str, int]) -> Node:
@@ -72,7 +48,7 @@ def tree(paths: Mapping[str, int]) -> Node:
         for part in path.split("."):
             name = part.removesuffix("[]")
             walked = f"{walked}.{name}" if walked else name
-            node = node.children.setdefault(sys.intern(name).encode(), Node(walked, node.repeated))
+            node = node.children.setdefault(name.encode(), Node(walked, node.repeated))
             if part != name:
                 walked += "[]"
                 if node.element is None:

@@ -17,7 +17,7 @@ retried also says ``x-should-retry: false``, which the OpenAI and Anthropic SDKs
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
@@ -192,7 +192,7 @@ def head_too_large() -> Refusal:
     return bad_request("head_too_large", "The request's headers are too large.")
 
 
-def payload_too_large(limit: int) -> Refusal:
+def body_too_large(limit: int) -> Refusal:
     """The body is longer than the port's ``max_request_body`` bytes."""
     return Refusal(
         status=413,
@@ -258,7 +258,7 @@ def upstream_unreachable() -> Refusal:
     return _no_answer("upstream_unreachable", "The provider could not be reached.")
 
 
-def upstream_failed() -> Refusal:
+def upstream_closed() -> Refusal:
     """The upstream closed the connection before its answer began."""
     return _no_answer("upstream_closed", "The provider closed the connection without an answer.")
 
@@ -274,22 +274,18 @@ def _no_answer(code: str, message: str) -> Refusal:
     )
 
 
-def upstream_timeout(waited_for: Literal["connect", "first_byte"] = "first_byte") -> Refusal:
-    """The connection was not there, or the answer did not begin, within the port's timeout of that name."""
-    return Refusal(
-        status=504,
-        type="timeout_error",
-        code=f"{waited_for}_timeout",
-        message=_WAITED[waited_for],
-        retryable=True,
-        outcome=TIMED_OUT,
-    )
+def connect_timeout() -> Refusal:
+    """The upstream connection was not there within ``connect_timeout``."""
+    return _too_late("connect_timeout", "Connecting to the provider took too long.")
 
 
-_WAITED: Final = {
-    "connect": "Connecting to the provider took too long.",
-    "first_byte": "The provider did not begin to answer in time.",
-}
+def first_byte_timeout() -> Refusal:
+    """The upstream's answer did not begin within ``first_byte_timeout``."""
+    return _too_late("first_byte_timeout", "The provider did not begin to answer in time.")
+
+
+def _too_late(code: str, message: str) -> Refusal:
+    return Refusal(status=504, type="timeout_error", code=code, message=message, retryable=True, outcome=TIMED_OUT)
 
 
 def draining() -> Refusal:
@@ -297,7 +293,7 @@ def draining() -> Refusal:
     return _busy("draining", "The proxy is shutting down.")
 
 
-def overloaded() -> Refusal:
+def journal_full() -> Refusal:
     """No place for another record: a call that could not be recorded is not admitted (promise 2)."""
     return _busy("journal_full", "The proxy cannot record more calls at the moment.")
 

@@ -73,6 +73,8 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool).decode
 _decode_count = msgspec.json.Decoder(int).decode
 _decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_surrogate = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").sub
+_CONTROLS: Final = bytes(0x20 if octet < 0x20 else octet for octet in range(256))
 _closes = re.compile(rb"[ \t\r\n]*}").match
 # msgspec's own errors, and what deep nesting and broken UTF-8 end in
 _FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -90,7 +92,7 @@ def peek(body: bytes, content_type: bytes) -> Peek:
     if kind.startswith((b"multipart/", b"audio/", b"image/", b"video/")):
         return _form(body) if kind.startswith(b"multipart/form-data") else _NOTHING
     try:
-        found = _decode_body(body)
+        found = _decode(body)
     except msgspec.ValidationError:
         return _NOTHING  # JSON, but not an object
     except _FAULTS:
@@ -118,6 +120,26 @@ def peek(body: bytes, content_type: bytes) -> Peek:
         background=_flag(found.background),
         has_stream_options=found.stream_options is not UNSET,
     )
+
+
+def _decode(body: bytes) -> _Body:
+    try:
+        return _decode_body(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return _decode_body(_mended(body))
+
+
+def _mended(body: bytes) -> bytes:
+    """``body`` with what many writers send and many servers take, though a strict reader does not: half an emoji (text
+    cut between the two escapes of a surrogate pair, as JavaScript does), raw control characters, a byte order mark.
+
+    For reading only.  What is replaced keeps its length, and an escaped backslash before `ud8..` its meaning.
+    """
+    if body.startswith(b"\xef\xbb\xbf"):
+        body = b"   " + body[3:]
+    return _surrogate(rb"\\ufffd", body).translate(_CONTROLS)
 
 
 def _limits(raw: Raw | UnsetType) -> _Limits:

@@ -177,7 +177,7 @@ class Scanner:
         return self._framed is not None and self._framed.ended
 
     def finish(self) -> None:
-        """The body is over, whole or cut off.  Gives decoder memory back; may be called twice, and feeds nothing after."""
+        """The body is over, whole or cut off: gives decoder memory back.  May be called twice; `feed` is over."""
         if self._framed is None:
             self._start(self._choose(over=True) or Unread(self._skipped))
         assert self._framed is not None
@@ -187,8 +187,10 @@ class Scanner:
 
     def _begin(self, data: bytes) -> bool:
         """The first pieces, until they tell what this is."""
+        if self._framed is not None:  # the caller kept this method
+            return self._framed.feed(data)
         self._head += data
-        if self._codings is None or not self._codings:
+        if not self._codings:
             self._skip_space()
         framed = self._choose(over=False)
         if framed is not None:
@@ -237,7 +239,7 @@ class Scanner:
             self.reading.framing = "json-array" if array else "json"
             return JsonBody(self.reading, self._skipped, array)
         events = head.startswith((b":", *_EVENT_FIELDS))
-        if not events and not over and any(field.startswith(head) for field in _EVENT_FIELDS):
+        if not events and not over and any(begin.startswith(head) for begin in (*_EVENT_FIELDS, _BOM)):
             return None
         if events or (head and b"event-stream" in self._hint):
             self.reading.framing = "sse"

@@ -171,7 +171,7 @@ class _Reading:
             if (*at, "listen") in self.document.given:
                 return None
             if provider.default_port is None:
-                self.document.fault(at, "has no `listen`; write `listen = \"tcp:10010\"`")
+                self.document.fault(at, 'has no `listen`; write `listen = "tcp:10010"`')
                 return None
             text = f"tcp:{provider.default_port}"
         found = self.listeners.add(text, f"`{'.'.join(at)}`", self.environment.bind)
@@ -238,7 +238,11 @@ class _Reading:
 
     def _each(self, at: Path, key: str, entries: tuple[str, ...]) -> tuple[str, ...]:
         parse: Any = parse_allowed_host if key == "allowed_hosts" else parse_allowed_origin
-        shape = "host name (no scheme, no port, no wildcard)" if key == "allowed_hosts" else "origin (`https://host[:port]`)"
+        shape = (
+            "host name (no scheme, no port, no wildcard)"
+            if key == "allowed_hosts"
+            else "origin (`https://host[:port]`)"
+        )
         found = []
         for entry in entries:
             if (value := parse(entry)) is None:

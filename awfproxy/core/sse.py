@@ -15,10 +15,9 @@ were spent.
 
 from __future__ import annotations
 
-import re
-
 from .dialects import DONE, MODEL, OTHER, USAGE, Dialect, recognise
 from .document import read
+from .events import event_data, last_blank, next_blank
 from .finder import Finder
 from .longevent import LongEvent, LongLine
 from .outline import Outline
@@ -39,51 +38,8 @@ FINISH_TAIL = 2 * 1024
 
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _USAGE_NULL = (b'"usage":null', b'"usage": null')
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-_CR, _LF = b"\r\n"
+_CR = 0x0D
 _LONGEST_NEEDLE = 32
-
-
-def next_blank(data: bytes | bytearray, start: int, end: int) -> int:
-    """Where the first blank line that ends after `start` ends; -1: none up to `end`."""
-    at = data.find(b"\n\n", start, end)
-    if data.find(b"\r", start, end) >= 0:
-        found = [i for i in (at, data.find(b"\n\r", start, end), data.find(b"\r\r", start, end)) if i >= 0]
-        at = min(found, default=-1)
-        return _with_lf(data, at + 2, end) if at >= 0 else -1
-    return at + 2 if at >= 0 else -1
-
-
-def last_blank(data: bytes | bytearray, start: int, end: int) -> int:
-    """Where the last blank line that begins at `start` or after ends; -1: none up to `end`."""
-    at = data.rfind(b"\n\n", start, end)
-    if data.find(b"\r", start, end) >= 0:
-        at = max(at, data.rfind(b"\n\r", start, end), data.rfind(b"\r\r", start, end))
-        return _with_lf(data, at + 2, end) if at >= 0 else -1
-    return at + 2 if at >= 0 else -1
-
-
-def _with_lf(data: bytes | bytearray, at: int, end: int) -> int:
-    """A blank line that seems to end in CR ends in CRLF when LF follows."""
-    return at + 1 if at < end and data[at - 1] == _CR and data[at] == _LF else at
-
-
-def event_data(event: bytes) -> bytes:
-    """The data of an event, its ``data`` lines joined by LF; surrounding white space may be left on it."""
-    if b"\r" not in event or event.count(b"\r") == event.count(b"\r\n"):
-        start = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
-        if start or event.startswith(b"data:"):
-            end = event.find(b"\n", start)
-            if end < 0:
-                return event[start + 5 :]
-            if event.find(b"\ndata", end) < 0:
-                return event[start + 5 : end]
-    values = []
-    for line in _LINE_END.split(event):
-        name, _, value = line.partition(b":")
-        if name == b"data":
-            values.append(value.removeprefix(b" "))
-    return b"\n".join(values)
 
 
 class EventStream:
@@ -147,9 +103,7 @@ class EventStream:
             needles = self._needles
             if needles is not None and not self.ended and data.endswith(self.ends):
                 for needle in needles:
-                    if needle in data and (
-                        needle is not USAGE or data.count(USAGE) != sum(map(data.count, _USAGE_NULL))
-                    ):
+                    if needle in data and (needle is not USAGE or _says_usage(data, 0, size)):
                         break
                 else:
                     if self._finish is not None and data.find(self._finish, -FINISH_TAIL) >= 0:
@@ -243,7 +197,7 @@ class EventStream:
             else:
                 if needles is not self._needles:
                     needles = self._needles
-                    hits = [-1] * len(needles)
+                    hits = [-1 if needle is not USAGE or _says_usage(buffer, at, end) else end for needle in needles]
                 for index, needle in enumerate(needles):
                     if hits[index] < at:
                         hits[index] = _hit(buffer, needle, at, end)
@@ -389,6 +343,12 @@ class EventStream:
     @staticmethod
     def _new_long() -> LongLine:
         return LongEvent()
+
+
+def _says_usage(data: bytes | bytearray, start: int, end: int) -> bool:
+    """Is there a `USAGE` in it that is not ``"usage":null``?  Servers write that in each event but the last."""
+    count = data.count(USAGE, start, end)
+    return count != data.count(_USAGE_NULL[0], start, end) and count != data.count(_USAGE_NULL[1], start, end)
 
 
 def _hit(data: bytes | bytearray, needle: bytes, start: int, end: int) -> int:

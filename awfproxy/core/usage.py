@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ USAGE_ONLY = 2
 
 _ANTHROPIC_STREAM = (b'"message_start"', b'"message_delta"')
 _MODEL_MAX = 256
+_USAGE_PATHS = frozenset([place.path for place in USAGE_PLACES] + [path for _, path in COUNT_PLACES])
 
 
 class Reading:
@@ -99,12 +101,13 @@ class Reading:
         if self.model is None:
             self._take_model(outline)
         if not self.finish_seen:
-            for path in FINISH_PLACES:
-                if path in outline and outline[path].strip(b"nul,[]") != b"":
+            for path in FINISH_PLACES.intersection(outline):
+                if outline[path].strip(b"nul,") != b"":
                     self.finish_seen = True
         kind = outline.get("type") or outline.get("event_type")
         terminal = kind in OTHER.terminal
-        came = self._take_usage(outline, kind)
+        places = _USAGE_PATHS.intersection(outline)
+        came = bool(places) and self._take_usage(outline, places, kind)
         if came and whole:
             self.final = self._is_final(outline, kind, terminal)
         if terminal and whole:
@@ -123,12 +126,11 @@ class Reading:
                     self.model = name[:_MODEL_MAX]
                     return
 
-    def _take_usage(self, outline: Outline, kind: bytes | None) -> bool:
+    def _take_usage(self, outline: Outline, paths: Set[str], kind: bytes | None) -> bool:
         for place in USAGE_PLACES:
-            text = outline.get(place.path)
-            if text is None or place.rank < self._rank or (place.when is not None and place.when != kind):
+            if place.path not in paths or place.rank < self._rank or (place.when is not None and place.when != kind):
                 continue
-            given = parse(text)
+            given = parse(outline[place.path])
             if given is None or (place.holds and not any(given.get(member) for member in place.holds)):
                 continue
             self._known = False

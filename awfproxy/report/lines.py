@@ -5,6 +5,7 @@ Rules: a compressed file is known by its first bytes, not by its name; nothing i
 """
 
 import gzip
+import io
 import os
 import sys
 import zlib
@@ -79,12 +80,13 @@ def find_files(paths: Sequence[str], prefix: str, but: str) -> list[str]:
 
 
 def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    start = cast("Any", file).peek(4)[:4]
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
+    start = buffered.peek(4)[:4]
     if start.startswith(_GZIP):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
     if start == _ZSTD:
-        return cast("IO[bytes]", _zstd().ZstdFile(file))
-    return file
+        return cast("IO[bytes]", _zstd().ZstdFile(buffered))
+    return buffered
 
 
 def _zstd() -> Any:

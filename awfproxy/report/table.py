@@ -59,13 +59,13 @@ def pretty(table: Table) -> str:
             footer=Text(visible(total)),
             justify="right" if column.figures else "left",
             no_wrap=True,
-            overflow="ignore",
         )
     for row in table.rows:
         drawn.add_row(*(Text(visible(cell)) for cell in row))
     out = io.StringIO()
-    wide = Console(file=out, width=10_000, color_system=None, legacy_windows=False)
-    wide.print(drawn)
+    # Wide enough for anything: a name that was cut could be taken for another.
+    unlimited = Console(file=out, width=1_000_000_000, color_system=None, legacy_windows=False)
+    unlimited.print(drawn)
     return "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines()) + "\n"
 
 
@@ -76,9 +76,7 @@ def markdown(table: Table) -> str:
         "|" + "|".join("--:" if column.figures else "---" for column in table.columns) + "|",
     ]
     for row in table.rows:
-        cells = (
-            cell if column.figures else _code(cell) for column, cell in zip(table.columns, row, strict=True)
-        )
+        cells = (cell if column.figures else _code(cell) for column, cell in zip(table.columns, row, strict=True))
         lines.append("| " + " | ".join(cells) + " |")
     if table.total is not None:
         lines.append("| " + " | ".join(f"**{cell}**" if cell else "" for cell in table.total) + " |")

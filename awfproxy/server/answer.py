@@ -202,7 +202,8 @@ class Answer:
         """The scanner is broken: loud, and the bytes flow on without it."""
         self.unplugged = True
         self._feed = _unread
-        log.failure("the usage scanner failed on a {kind} answer: unplugged", kind=self._call.kind)
+        kind = self._call.kind
+        log.failure("the usage scanner failed on a {kind} answer: unplugged", kind=kind.name if kind else "unknown")
         return True
 
 

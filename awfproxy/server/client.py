@@ -43,6 +43,7 @@ class ClientConnection(Protocol):
     transport: Transport  # type: ignore[assignment]
 
     def __init__(self, port: Port) -> None:
+        self.connected = 0
         self._port = port
         self._reader = RequestReader(self)
         #: the call that runs
@@ -190,8 +191,8 @@ class ClientConnection(Protocol):
     def sweep(self, now: float) -> None:
         """Time has passed."""
         if self.call is not None:
-            self.call.sweep(now)
-        elif self.closing:
+            return  # swept as a call
+        if self.closing:
             if now - self._since > LINGER:
                 self.transport.abortConnection()
         elif self._reader.between:

@@ -103,7 +103,11 @@ class LogFile:
                 done += taken
         except OSError as error:
             error.filename = error.filename or self.path
-            if done:
+            if done and data[done : done + 1] == b"\n":
+                # Only a newline is missing: closing that line and writing it again would make two of it.
+                self._torn = False
+                self.owed = data[done:]
+            elif done:
                 whole = data.rfind(b"\n", 0, done) + 1
                 self._torn = whole < done
                 self.owed = data[whole:]

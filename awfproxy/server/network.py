@@ -78,4 +78,5 @@ class Network(Interface):
         """Connect to a TCP port, trying the name's addresses with a head start each (RFC 8305).
 
         Fires when ``protocol.makeConnection`` was called; fails with `OSError`; may be cancelled, and has no timeout.
+        Nothing is called back before this returns.
         """

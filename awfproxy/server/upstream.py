@@ -45,6 +45,7 @@ class UpstreamConnection(Protocol):
     transport: Transport  # type: ignore[assignment]
 
     def __init__(self, pool: UpstreamPool, call: Call) -> None:
+        self.connected = 0
         self._pool = pool
         self._deadline: IDelayedCall | None = None
         self._expired = False

@@ -9,7 +9,9 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
+from zope.interface import implementer
 
 from awfproxy.simulator.connection import Connection
 from awfproxy.simulator.ledger import Call
@@ -97,8 +99,13 @@ class Simulator(Service):
         return connection
 
 
+@implementer(IProtocolNegotiationFactory)
 class _ConnectionFactory(Factory):
     noisy = False
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on (ALPN): without it Twisted's server fails the handshake of a client that offers any."""
+        return [b"http/1.1"]
 
     def __init__(self, simulator: Simulator, listener: str) -> None:
         self._simulator = simulator

@@ -22,7 +22,11 @@ def test_binds_to_loopback_by_omission(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "interface"),
-    [("tcp:1:interface=0.0.0.0", "0.0.0.0"), (r"tcp:1:interface=\:\:1", "::1"), ("tcp:1:interface=10.0.0.1", "10.0.0.1")],
+    [
+        ("tcp:1:interface=0.0.0.0", "0.0.0.0"),
+        (r"tcp:1:interface=\:\:1", "::1"),
+        ("tcp:1:interface=10.0.0.1", "10.0.0.1"),
+    ],
 )
 def test_keeps_a_named_interface(text: str, interface: str) -> None:
     """What is said is done."""

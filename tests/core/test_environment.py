@@ -17,7 +17,11 @@ def read(**variables: str) -> Environment:
         ({"HOME": "/home/me", "XDG_STATE_HOME": "/s"}, "/s/awfproxy/logs", "/s/awfproxy"),
         ({"HOME": "/h", "XDG_STATE_HOME": "relative"}, "/h/.local/state/awfproxy/logs", "/h/.local/state/awfproxy"),
         ({"LOGS_DIRECTORY": "/l:/m", "STATE_DIRECTORY": "/s:/t", "HOME": "/h"}, "/l", "/s"),
-        ({"LOGS_DIRECTORY": "/l", "AWF_TOKEN_LOG_DIR": "/a", "AWFPROXY_STATE_DIR": "/b", "STATE_DIRECTORY": "/s"}, "/a", "/b"),
+        (
+            {"LOGS_DIRECTORY": "/l", "AWF_TOKEN_LOG_DIR": "/a", "AWFPROXY_STATE_DIR": "/b", "STATE_DIRECTORY": "/s"},
+            "/a",
+            "/b",
+        ),
         ({"AWF_TOKEN_LOG_DIR": "logs/", "AWFPROXY_STATE_DIR": "./s/../t"}, "/work/logs", "/work/t"),
         ({"AWF_TOKEN_LOG_DIR": "~/logs", "AWFPROXY_STATE_DIR": "~", "HOME": "/h"}, "/h/logs", "/h"),
     ],
@@ -65,7 +69,9 @@ def test_a_wrong_value_is_a_fault_that_names_its_variable(name: str, value: str)
     assert fault.endswith(".")
 
 
-@pytest.mark.parametrize(("value", "faults"), [("", 0), ("false", 0), ("0", 0), ("true", 1), ("TRUE", 1), ("1", 1), ("maybe", 1)])
+@pytest.mark.parametrize(
+    ("value", "faults"), [("", 0), ("false", 0), ("0", 0), ("true", 1), ("TRUE", 1), ("1", 1), ("maybe", 1)]
+)
 def test_rates_are_refused_where_they_are_wanted(value: str, faults: int) -> None:
     """AWF sets the numbers beside `false` too: those ask for nothing."""
     environment = read(AWF_RATE_LIMIT_ENABLED=value, AWF_RATE_LIMIT_RPM="600")

@@ -55,7 +55,7 @@ def test_does_not_change() -> None:
     """The value cannot be set again."""
     secret = Secret(VALUE)
     with pytest.raises(AttributeError):
-        secret.value = b"other"  # type: ignore[attr-defined]
+        secret.value = b"other"
 
 
 @given(

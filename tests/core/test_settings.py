@@ -235,7 +235,10 @@ def test_a_generic_port_may_go_without() -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('provider = "opnai"', "a.toml:4: `ports.a.provider` is `opnai`, which is not a provider; did you mean `openai`?"),
+        (
+            'provider = "opnai"',
+            "a.toml:4: `ports.a.provider` is `opnai`, which is not a provider; did you mean `openai`?",
+        ),
         ("#", "a.toml:1: `ports.a` has no `provider`"),
         ('provider = "generic"', "a.toml:1: `ports.a` has no `upstream`"),
         ('provider = "openai"\nupstream = "api.openai.com"', "a.toml:5: `ports.a.upstream` has no scheme"),

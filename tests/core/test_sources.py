@@ -51,7 +51,7 @@ BOMB = Read(errors={"ratio": 1})
     ],
 )
 def test_the_rule(
-    outcome: Any, model_call: bool | None, sent: bool, status: int | None, reading: Any, expected: tuple[str, str | None]
+    outcome: Any, model_call: bool | None, sent: bool, status: int | None, reading: Any, expected: tuple[str, Any]
 ) -> None:
     """Each row is a way a call can end."""
     assert judge(outcome, model_call=model_call, sent=sent, status=status, reading=reading) == expected
@@ -76,7 +76,7 @@ def test_missing_is_always_named(outcome: Any, model_call: Any, sent: bool, stat
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6), st.booleans())
-def test_estimates_grow_with_what_was_sent_and_delivered(request: int, response: int, more: int, streaming: bool) -> None:
+def test_estimates_grow_with_the_bytes(request: int, response: int, more: int, streaming: bool) -> None:
     """Nothing is nothing, anything is at least a token, and more bytes are never fewer tokens."""
     given_in, given_out = estimate(request, response, streaming=streaming)
     more_in, more_out = estimate(request + more, response + more, streaming=streaming)

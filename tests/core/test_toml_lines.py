@@ -45,8 +45,7 @@ def test_finds_the_lines() -> None:
 
 
 def test_what_has_no_line_of_its_own_has_that_of_what_is_near() -> None:
-    """A member of an inline table stands on the table's line, a table on its first member's; what is nowhere has none.
-    """
+    """An inline table's member has the table's line, a table its first member's, what is nowhere none."""
     lines = lines_of_keys(TEXT)
     assert line_of(lines, ("ports", "openai", "credential", "env")) == 10
     assert line_of(lines, ("ports",)) == 5

@@ -110,7 +110,9 @@ def test_reads_a_proxy_without_password(text: str) -> None:
     assert parse_proxy(text) == Proxy("squid", 3128)
 
 
-@pytest.mark.parametrize("text", ["socks5://u:sesame@h:1", "https://u:sesame@h:1", "http://u:sesame@", "http://u:sesame@h:x"])
+@pytest.mark.parametrize(
+    "text", ["socks5://u:sesame@h:1", "https://u:sesame@h:1", "http://u:sesame@", "http://u:sesame@h:x"]
+)
 def test_refuses_a_proxy_without_repeating_it(text: str) -> None:
     """Other kinds of proxy are refused, and the password stays unsaid."""
     problem = parse_proxy(text)
@@ -154,7 +156,14 @@ def test_no_proxy(url: str, no_proxy: str, direct: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "host"),
-    [("Proxy.Example", "proxy.example"), ("a.b.", "a.b"), ("http://a.b", None), ("a.b:80", None), ("*", None), ("", None)],
+    [
+        ("Proxy.Example", "proxy.example"),
+        ("a.b.", "a.b"),
+        ("http://a.b", None),
+        ("a.b:80", None),
+        ("*", None),
+        ("", None),
+    ],
 )
 def test_allowed_hosts(text: str, host: str | None) -> None:
     """Names alone, in lower case."""

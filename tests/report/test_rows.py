@@ -47,7 +47,12 @@ def test_reads_a_record_as_the_proxy_writes_it() -> None:
     )
     read = read_row(encode(written))
     assert isinstance(read, Row)
-    assert (read.input_tokens, read.output_tokens, read.cache_read_tokens, read.cache_write_tokens) == (10, 20, 30, None)
+    assert (read.input_tokens, read.output_tokens, read.cache_read_tokens, read.cache_write_tokens) == (
+        10,
+        20,
+        30,
+        None,
+    )
     assert (read.provider, read.model, read.port, read.outcome) == ("anthropic", "claude", "a", "complete")
     assert (read.usage_source, read.request_id, read.reasoning_tokens) == ("partial", "r1", None)
 

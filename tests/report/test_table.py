@@ -23,7 +23,9 @@ def table(text: str) -> Table:
 def test_visible_text_shows_whole(text: str) -> None:
     """What comes out has no character that does not show; what showed before is as it was."""
     shown = visible(text)
-    assert all(unicodedata.category(char)[0] != "C" and unicodedata.category(char) not in ("Zl", "Zp") for char in shown)
+    assert all(
+        unicodedata.category(char)[0] != "C" and unicodedata.category(char) not in ("Zl", "Zp") for char in shown
+    )
     if all(unicodedata.category(char)[0] in "LNPS" or char == " " for char in text):
         assert shown == text
 

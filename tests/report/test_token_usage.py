@@ -57,12 +57,12 @@ def report(tmp_path: Path) -> TokenUsage:
 
 def test_pretty(report: TokenUsage) -> None:
     """Whole figures, at-least figures, unknown ones, and a line that explains them."""
-    assert [line.split() for line in report.render("pretty").splitlines() if not line.startswith("─")] == [
-        "provider model calls input output cache read cache write reasoning all tokens cache hits".split(),
-        "openai gpt-4o 2 2,000 40 1,000 ≥0 ? 2,040 50.0%".split(),
-        "anthropic claude 1 ? 7 ? 0 ? ? ?".split(),
-        "total 3 ≥2,000 47 ≥1,000 ≥0 ? ≥2,040 50.0%".split(),
-        "Figures by source: 1 estimated, 2 reported. ≥: some calls did not report this figure; ?: none did.".split(),
+    assert [" ".join(line.split()) for line in report.render("pretty").splitlines() if not line.startswith("─")] == [
+        "provider model calls input output cache read cache write reasoning all tokens cache hits",
+        "openai gpt-4o 2 2,000 40 1,000 ≥0 ? 2,040 50.0%",
+        "anthropic claude 1 ? 7 ? 0 ? ? ?",
+        "total 3 ≥2,000 47 ≥1,000 ≥0 ? ≥2,040 50.0%",
+        "Figures by source: 1 estimated, 2 reported. ≥: some calls did not report this figure; ?: none did.",
     ]
 
 
@@ -83,7 +83,11 @@ def test_json(report: TokenUsage) -> None:
         "sources": {"estimated": 1},
         "unknown": {"input_tokens": 1, "cache_read_tokens": 1, "reasoning_tokens": 1},
     }
-    assert (body["total"]["calls"], body["total"]["input_tokens"], body["total"]["unknown"]["input_tokens"]) == (3, 2000, 1)
+    assert (body["total"]["calls"], body["total"]["input_tokens"], body["total"]["unknown"]["input_tokens"]) == (
+        3,
+        2000,
+        1,
+    )
     assert (body["skipped_lines"], body["duplicates"]) == (1, 1)
 
 
@@ -91,8 +95,16 @@ def test_csv(report: TokenUsage) -> None:
     """An unknown figure is an empty cell; the number of such calls has a column of its own."""
     rows = list(csv.DictReader(io.StringIO(report.render("csv"))))
     assert [row["model"] for row in rows] == ["gpt-4o", "claude"]
-    assert (rows[1]["input_tokens"], rows[1]["input_tokens_unknown_calls"], rows[1]["estimated_calls"]) == ("", "1", "1")
-    assert (rows[0]["input_tokens"], rows[0]["cache_write_tokens_unknown_calls"], rows[0]["all_tokens"]) == ("2000", "1", "2040")
+    assert (rows[1]["input_tokens"], rows[1]["input_tokens_unknown_calls"], rows[1]["estimated_calls"]) == (
+        "",
+        "1",
+        "1",
+    )
+    assert (rows[0]["input_tokens"], rows[0]["cache_write_tokens_unknown_calls"], rows[0]["all_tokens"]) == (
+        "2000",
+        "1",
+        "2040",
+    )
 
 
 def test_markdown(report: TokenUsage) -> None:

@@ -52,11 +52,12 @@ async def test_calls_over_sockets() -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_tls(tmp_path: Path) -> None:
-    """A listener with a certificate of the test's own authority."""
+    """A listener with a certificate of the test's own authority; HTTP/1.1 is agreed on where a client asks."""
     certificates = make_certificates(tmp_path)
     simulator = Simulator(the_reactor, {"openai": certificates.endpoint()})
     simulator.startService()
     context = ssl.create_default_context(cafile=str(certificates.authority))
+    context.set_alpn_protocols(["h2", "http/1.1"])
 
     def get() -> bytes:
         connection = http.client.HTTPSConnection("localhost", simulator.port, timeout=5, context=context)

@@ -1,0 +1,134 @@
+"""A file of whole lines, whatever the disk does."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awfproxy.server.logfile import LogFile
+
+
+class Disk:
+    """Plays ``os.write``: takes the bytes of each step, an error where a step is negative, all when no step is left."""
+
+    def __init__(self, steps: list[int]) -> None:
+        self.steps = steps
+
+    def write(self, fd: int, data: bytes) -> int:
+        """Like ``os.write``."""
+        step = self.steps.pop(0) if self.steps else len(data)
+        if step < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return os.write(fd, data[: max(1, step)])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file is to be, in a folder that is not there yet."""
+    return tmp_path / "logs" / "x.jsonl"
+
+
+def opened(path: Path, steps: list[int] | None = None) -> LogFile:
+    """An open file on a disk that behaves as told."""
+    file = LogFile(str(path), Disk(steps or []).write)
+    file.open()
+    return file
+
+
+def test_file_and_folder_are_made_with_their_modes(path: Path) -> None:
+    """Group may read, others nothing, whatever the umask (twistd's daemon has 077)."""
+    before = os.umask(0o077)
+    try:
+        opened(path).close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@given(
+    lines=st.lists(st.binary(max_size=12).map(lambda raw: b'"' + raw.hex().encode() + b'"\n'), min_size=1, max_size=8),
+    steps=st.lists(st.one_of(st.just(-1), st.integers(1, 40)), max_size=12),
+)
+def test_every_line_is_there_once_whatever_the_disk_does(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes], steps: list[int]
+) -> None:
+    """Short writes and errors in any order: each line stands whole, once, in order; what is torn is no whole line."""
+    path = tmp_path_factory.mktemp("disk") / "x.jsonl"
+    file = opened(path, steps)
+    for line in lines:
+        file.owed += line
+        while file.owed:
+            try:
+                file.flush()
+            except OSError:
+                continue
+    file.close()
+    content = path.read_bytes()
+    assert content.endswith(b"\n")
+    whole = [line for line in content.splitlines(keepends=True) if line in lines]
+    torn = [line for line in content.splitlines(keepends=True) if line not in lines]
+    assert whole == lines
+    assert all(any(line.startswith(piece.rstrip(b"\n")) for line in lines) for piece in torn)
+
+
+def test_an_error_names_the_file(path: Path) -> None:
+    """Health shows it."""
+    file = opened(path, [-1])
+    file.owed = b"1\n"
+    with pytest.raises(OSError, match=r"x\.jsonl"):
+        file.flush()
+    file.close()
+
+
+def test_a_torn_line_of_a_crash_is_closed_and_kept(path: Path) -> None:
+    """Never truncated: what is there may be somebody's evidence."""
+    path.parent.mkdir()
+    path.write_bytes(b"1\n2")
+    file = LogFile(str(path))
+    assert file.open() is True
+    file.owed = b"3\n"
+    file.flush()
+    file.close()
+    assert path.read_bytes() == b"1\n2\n3\n"
+    assert LogFile(str(path)).open() is False
+
+
+def test_renamed_and_removed_files_are_noticed(path: Path) -> None:
+    """logrotate renames, people remove."""
+    file = opened(path)
+    assert file.moved() is False
+    path.rename(path.with_suffix(".1"))
+    assert file.moved() is True
+    assert file.writable() is True
+    path.with_suffix(".1").unlink()
+    assert file.writable() is False
+    file.open()
+    assert file.moved() is False
+    file.close()
+    assert file.moved() is True
+
+
+def test_what_is_no_regular_file_is_refused_at_once(path: Path) -> None:
+    """A FIFO would block the start until somebody reads it; a device would lose the records."""
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="not a regular file"):
+        LogFile(str(path)).open()
+
+
+def test_a_failed_open_leaves_the_open_file_as_it_was(path: Path) -> None:
+    """Out of descriptors at a rotation: lines still go to the renamed file, which somebody has."""
+    file = opened(path)
+    renamed = path.with_suffix(".1")
+    path.rename(renamed)
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        file.open()
+    file.owed = b"1\n"
+    file.flush()
+    file.close()
+    assert renamed.read_bytes() == b"1\n"

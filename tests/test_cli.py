@@ -1,0 +1,178 @@
+"""The command `awf`: what it prints, where, and how it exits."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from awfproxy import __version__, cli
+from awfproxy.report.token_usage import FORMS
+from awfproxy.report.totals import KEYS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LINE = {"event": "token_usage", "provider": "openai", "model": "m", "input_tokens": 5, "output_tokens": 7}
+
+
+def run(*arguments: str, env: Mapping[str, str] | None = None, stdin: bytes | None = None) -> Result:
+    unset: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith(("AWF", "XDG_", "LOGS_", "STATE_")) or "_API_" in name
+    }
+    return CliRunner().invoke(cli.awf, arguments, env={**unset, **(env or {})}, input=stdin)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    path = tmp_path / "token-usage.jsonl"
+    path.write_text(json.dumps(LINE) + "\n")
+    return path
+
+
+def test_version() -> None:
+    """One line."""
+    result = run("version")
+    assert (result.exit_code, result.stdout) == (0, f"awfproxy {__version__}\n")
+
+
+def test_help_answers_at_once() -> None:
+    """The promise is 150 ms; the bound here leaves a loaded machine four times that, as the best of five."""
+    best = 10.0
+    for _ in range(5):
+        begun = time.monotonic()
+        subprocess.run([sys.executable, "-m", "awfproxy", "--help"], cwd=ROOT, capture_output=True, check=True)
+        best = min(best, time.monotonic() - begun)
+    assert best < 0.6
+
+
+def test_the_choices_are_those_of_the_report() -> None:
+    """They are written out in the command so that `--help` need not import the report."""
+    assert tuple(sorted(KEYS)) == cli._KEYS
+    assert FORMS == cli._FORMS
+
+
+def test_token_usage_of_a_file(records: Path) -> None:
+    """The table goes to standard output alone."""
+    result = run("logs", "token-usage", str(records))
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[2].split()[:5] == ["openai", "m", "1", "5", "7"]
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("variable", ["AWF_TOKEN_LOG_DIR", "LOGS_DIRECTORY"])
+def test_token_usage_of_the_proxys_own_folder(variable: str, records: Path) -> None:
+    """Without a path the folder is found as the proxy finds it."""
+    result = run("logs", "token-usage", "--format", "json", env={variable: str(records.parent)})
+    assert json.loads(result.stdout)["total"]["all_tokens"] == 12
+
+
+def test_token_usage_of_standard_input(records: Path) -> None:
+    """`-`, and groups in the order asked for."""
+    result = run(
+        "logs", "token-usage", "--by", "model", "--by", "outcome", "--format", "csv", "-", stdin=records.read_bytes()
+    )
+    assert result.stdout.splitlines()[0].startswith("model,outcome,calls,")
+    assert result.stdout.splitlines()[1].startswith("m,,1,5,7,")
+
+
+def test_token_usage_tells_bad_lines_on_standard_error(records: Path) -> None:
+    """And counts the good ones."""
+    records.write_text(records.read_text() + "{broken\n")
+    result = run("logs", "token-usage", str(records), "--format", "csv")
+    assert result.exit_code == 0
+    assert result.stderr == "1 line skipped: not readable as usage records.\n"
+
+
+def test_token_usage_that_finds_nothing(tmp_path: Path) -> None:
+    """Exit 1, and nothing on standard output that a script could take for a report."""
+    for arguments, env in (((str(tmp_path),), {}), ((), {"AWF_TOKEN_LOG_DIR": str(tmp_path / "none")})):
+        result = run("logs", "token-usage", *arguments, env=env)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("logs", "token-usage", "/nonexistent"), ("logs", "token-usage", "--by", "x")]
+)
+def test_what_is_not_understood_exits_2(arguments: tuple[str, ...]) -> None:
+    """As the shell's own commands do."""
+    assert run(*arguments).exit_code == 2
+
+
+CONFIG = '[ports.a]\nlisten = "tcp:1"\nprovider = "vertex"\ncredential = { env = "MY_KEY" }\n'
+
+
+def test_config_check_of_a_right_file(tmp_path: Path) -> None:
+    """Exit 0; what this version cannot do for a port is said beside."""
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG)
+    result = run("config", "check", "--config", str(path), env={"MY_KEY": "sk-the-key"})
+    assert (result.exit_code, result.stdout) == (0, f"{path}: right, 1 port.\n")
+    assert "OAuth is not supported yet" in result.stderr
+
+
+def test_config_check_of_a_wrong_file(tmp_path: Path) -> None:
+    """Exit 1, every fault a line on standard error, with nothing in it that moves a cursor."""
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG + 'lisen = 1\nupstream = "\\u001b[2J"\n')
+    result = run("config", "check", "--config", str(path), env={"MY_KEY": "k"})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [f"{path}:5", f"{path}:6"]
+    assert "\x1b" not in result.stderr
+
+
+def test_config_check_without_anything() -> None:
+    """The environment alone, and no key in it."""
+    result = run("config", "check", env={"HOME": "/home/me"})
+    assert result.exit_code == 1
+    assert "OPENAI_API_KEY" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["pretty", "json"])
+def test_config_show_has_every_setting_and_no_secret(form: str, tmp_path: Path) -> None:
+    """Effective values with their sources; of the key only that it is set."""
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG)
+    env = {"MY_KEY": "sk-the-key", "HOME": "/home/me", "HTTPS_PROXY": "http://u:sesame@squid:3128"}
+    result = run("config", "show", "--config", str(path), "--format", form, env=env)
+    assert result.exit_code == 0
+    assert "sk-the-key" not in result.output
+    assert "sesame" not in result.output
+    if form == "json":
+        shown = json.loads(result.stdout)
+        assert shown["ports.a.credential"] == {"value": "set", "source": f"{path}:4, environment MY_KEY"}
+        assert shown["ports.a.idle_timeout"] == {"value": 300.0, "source": "default"}
+        assert shown["ports.a.proxy"]["source"] == "environment HTTPS_PROXY"
+        assert shown["service.log_dir"]["source"] == "environment HOME"
+    else:
+        assert 'ports.a.listen = "tcp:1:interface=127.0.0.1"' in result.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_traceback(records: Path) -> None:
+    """`awf ... | head`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "awfproxy", "logs", "token-usage", str(records)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_the_reference_is_complete() -> None:
+    """docs/cli.md is what the command says of itself; `make docs` writes it."""
+    spec = importlib.util.spec_from_file_location("cli_reference", ROOT / "docs" / "cli_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "cli.md").read_text() == module.page()

@@ -1,0 +1,62 @@
+"""What can be configured is documented: a key, a variable or a default that is missing from the page fails here."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from awfproxy.core.environment import OTHER_NAMES, OWN_NAMES
+from awfproxy.core.providers import PROVIDERS
+from awfproxy.core.settings import ADMIN
+from awfproxy.core.toml_tables import LATER_PORT, LATER_SERVICE, PortTable, ServiceTable
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "configuration.md").read_text()
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The cells of the first table after a heading, by the key in their first cell."""
+    table = PAGE.split(heading + "\n", 1)[1].split("\n|", 1)[1].split("\n\n", 1)[0]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()[2:]]
+    return {row[0].strip("| `"): row for row in cells}
+
+
+@pytest.mark.parametrize(("heading", "table"), [("### `[service]`", ServiceTable), ("### `[ports.NAME]`", PortTable)])
+def test_every_key_is_in_its_table(heading: str, table: type[msgspec.Struct]) -> None:
+    """No key is missing, and none is there that the file does not have."""
+    assert set(rows(heading)) == set(table.__struct_fields__)
+
+
+@pytest.mark.parametrize(("heading", "table"), [("### `[service]`", ServiceTable), ("### `[ports.NAME]`", PortTable)])
+def test_the_defaults_are_those_of_the_program(heading: str, table: type[msgspec.Struct]) -> None:
+    """Numbers and words that the program starts from."""
+    documented = rows(heading)
+    for field in msgspec.structs.fields(table):
+        if isinstance(field.default, int | float | str):
+            default = f"{field.default:.0f}" if isinstance(field.default, float) else str(field.default)
+            assert documented[field.name][1].strip("`") == default
+    assert rows("### `[service]`")["admin"][1] == f"`{ADMIN}`"
+
+
+def test_every_variable_is_documented() -> None:
+    """Ours, AWF's, systemd's, and those of each provider with its port and upstream."""
+    for name in (*OWN_NAMES, *OTHER_NAMES):
+        assert f"`{name}`" in PAGE or f"`{name}=" in PAGE, name
+    for provider in PROVIDERS.values():
+        for name in provider.env_keys:
+            (line,) = [line for line in PAGE.splitlines() if line.startswith("|") and f"`{name}`" in line]
+            assert f"port {provider.default_port}," in line
+            assert f"`{provider.env_target}` or {provider.default_upstream}." in line
+
+
+def test_every_provider_is_documented() -> None:
+    """In the row of the key that names it."""
+    documented = rows("### `[ports.NAME]`")["provider"][2]
+    assert set(re.findall(r"`(\w+)`", documented)) == set(PROVIDERS)
+
+
+def test_what_comes_later_is_documented_as_refused() -> None:
+    """Whoever copies a newer file learns why it is not taken."""
+    paragraph = next(part for part in PAGE.split("\n\n") if "not supported in this version" in part)
+    for key in (*LATER_PORT, *LATER_SERVICE):
+        assert f"`{key}`" in paragraph, key
