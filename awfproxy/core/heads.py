@@ -62,33 +62,49 @@ UPSTREAM_ID_MAX: Final = 256
 _PLAIN_CONNECTION: Final = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close", b""))
 
 
-class _Verdicts(dict[bytes, bool]):
-    """Whether a header of that (lower-case) name passes."""
+class _Verdicts:
+    """Which headers pass, by their lower-case names."""
+
+    __slots__ = ("_known",)
 
     def __init__(self, removed: frozenset[bytes]) -> None:
-        super().__init__(dict.fromkeys(removed, False))
-        self._removed = removed
+        # A plain dict, read without a method call: this is what a head costs.
+        self._known = dict.fromkeys(removed, False)
 
-    def __missing__(self, name: bytes) -> bool:
-        passes = name not in self._removed and not name.startswith(_PREFIXES)
-        if len(self) < REMEMBERED_MAX and len(name) <= REMEMBERED_NAME_MAX:
-            self[name] = passes
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def _passes(self, name: bytes) -> bool:
+        known = self._known
+        passes = known.get(name)
+        if passes is None:
+            passes = not name.startswith(_PREFIXES)
+            if len(known) < REMEMBERED_MAX and len(name) <= REMEMBERED_NAME_MAX:
+                known[name] = passes
         return passes
 
-
-def _passing(head: RequestHead | ResponseHead, verdicts: _Verdicts) -> list[bytes]:
-    """The lines of the headers that pass."""
-    headers = head.headers
-    if b"connection" in head.fields:
-        values = [value for name, _, value in headers if name == b"connection"]
-        if len(values) > 1 or values[0] not in _PLAIN_CONNECTION:
-            named = _connection_names(values)
+    def passing(self, head: RequestHead | ResponseHead) -> list[bytes]:
+        """The lines of the headers that pass."""
+        headers = head.headers
+        connection = head.fields.get(b"connection")
+        if connection is not None and (connection not in _PLAIN_CONNECTION or _repeats(head)):
+            named = _connection_names(head)
             headers = [header for header in headers if header[0] not in named]
-    return [raw + b": " + value for name, raw, value in headers if verdicts[name]]
+        known = self._known
+        try:
+            return [raw + b": " + value for name, raw, value in headers if known[name]]
+        except KeyError:
+            return [raw + b": " + value for name, raw, value in headers if self._passes(name)]
 
 
-def _connection_names(values: list[bytes]) -> frozenset[bytes]:
+def _repeats(head: RequestHead | ResponseHead) -> bool:
+    """Whether some name comes twice, of which `fields` has the last only."""
+    return len(head.fields) != len(head.headers)
+
+
+def _connection_names(head: RequestHead | ResponseHead) -> frozenset[bytes]:
     """The header names that the values of `Connection` take away."""
+    values = (value for name, _, value in head.headers if name == b"connection")
     names = (name.strip().lower() for value in values for name in value.split(b","))
     return frozenset(name for name in names if not name.startswith(b"content-"))
 
@@ -182,14 +198,16 @@ class RequestRules:
         :param rewritten: the body is not the client's bytes any more: it goes uncompressed and without their digests
         """
         fields = request.fields
-        lines = _passing(request, self._rewritten if rewritten else self._verdicts)
+        lines = (self._rewritten if rewritten else self._verdicts).passing(request)
         if self._defaults:
             lines = self._with_defaults(lines, request)
         if streaming:
             lines.append(b"Accept-Encoding: identity")
         elif b"accept-encoding" in fields:
-            values = [value for name, _, value in request.headers if name == b"accept-encoding"]
-            lines.append(b"Accept-Encoding: " + reduced(values[0] if len(values) == 1 else b",".join(values)))
+            wanted = fields[b"accept-encoding"]
+            if _repeats(request):
+                wanted = b",".join([value for name, _, value in request.headers if name == b"accept-encoding"])
+            lines.append(b"Accept-Encoding: " + reduced(wanted))
         lines.append(b"X-Request-ID: " + (client_request_id(request) or request_id))
         if length is not None:
             lines.append(b"Content-Length: %d" % length)
@@ -235,7 +253,7 @@ class ResponseRules:
         :param close: the connection ends after this answer
         """
         bodiless = framing == "none" and response.status != 204
-        lines = _passing(response, self._bodiless if bodiless else self._verdicts)
+        lines = (self._bodiless if bodiless else self._verdicts).passing(response)
         lines.append(b"X-Request-ID: " + request_id)
         upstream_id = upstream_request_id(response)
         if upstream_id is not None:

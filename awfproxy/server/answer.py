@@ -28,21 +28,29 @@ log = txaio.make_logger()
 LENGTH, CHUNKED, CLOSE, NO_BODY = "content-length", "chunked", "close", "none"
 
 
-def _unread(data: bytes) -> bool:
-    """In place of a scanner's feed where there is nothing to read."""
-    return True
+class _Passing:
+    """In place of a scanner where there is nothing to read: everything may pass."""
+
+    def feed(self, data: bytes) -> bool:
+        return True
 
 
-def _held(data: bytes) -> bool:
-    """In place of a scanner's feed while the record is being written: nothing may pass."""
-    return False
+class _Holding:
+    """In place of a scanner while the record is being written: nothing may pass."""
+
+    def feed(self, data: bytes) -> bool:
+        return False
+
+
+_PASSING = _Passing()
+_HOLDING = _Holding()
 
 
 class Answer:
     """What has come of an answer, and what of it has gone on."""
 
     __slots__ = (
-        "_back", "_call", "_chunked", "_committed", "_feed", "_finished", "_head", "_recorded", "_tail", "broken", "bytes",
+        "_back", "_call", "_chunked", "_committed", "_finished", "_gate", "_head", "_recorded", "_tail", "broken", "bytes",
         "framing", "quiet", "scanner", "unplugged", "write",
     )  # fmt: skip
 
@@ -56,7 +64,8 @@ class Answer:
         self.framing = framing
         self._chunked = framing == CHUNKED
         self.scanner = scanner
-        self._feed = _unread if scanner is None else scanner.feed
+        #: who is fed; asked for its ``feed`` each time, because a scanner changes its own as it learns what it reads
+        self._gate: Scanner | _Passing | _Holding = _PASSING if scanner is None else scanner
         #: where the client's bytes go; replaced when the client has left
         self.write = write
         self._back: Holdback | None = None
@@ -89,7 +98,7 @@ class Answer:
         self.quiet = 0
         self.bytes += len(data)
         try:
-            untouched = self._feed(data)
+            untouched = self._gate.feed(data)
         except Exception:
             untouched = self._unplug()
         if untouched and self._back is None:
@@ -123,7 +132,7 @@ class Answer:
             else:
                 back.take(data, 0, None)
         self._committed = True
-        self._feed = _held
+        self._gate = _HOLDING
         self._call.completed()
 
     def release(self) -> None:
@@ -131,7 +140,7 @@ class Answer:
         self._recorded = True
         back, self._back = self._back, None
         rest = b"" if back is None else back.rest(None if self.scanner is None else self.scanner.cut)
-        self._feed = _unread
+        self._gate = _PASSING
         self._send(rest, self._tail if self._finished else b"")
         if self._finished or self.broken:
             self._call.delivered()
@@ -140,7 +149,7 @@ class Answer:
         """The end will not come: nothing more is read; what is held goes at `release`, and then the client is cut."""
         self.broken = True
         self._committed = True
-        self._feed = _held
+        self._gate = _HOLDING
         self.stop_reading()
 
     def stop_reading(self) -> None:
@@ -167,7 +176,7 @@ class Answer:
             self._send(passed, b"")
         if scanner.ended:
             self._committed = True
-            self._feed = _held
+            self._gate = _HOLDING
             self.stop_reading()
             self._call.completed()
 
@@ -183,7 +192,7 @@ class Answer:
             return False
         if data:
             try:
-                self._feed(data)
+                self._gate.feed(data)
             except Exception:
                 self._unplug()
                 return False
@@ -201,7 +210,7 @@ class Answer:
     def _unplug(self) -> bool:
         """The scanner is broken: loud, and the bytes flow on without it."""
         self.unplugged = True
-        self._feed = _unread
+        self._gate = _PASSING
         kind = self._call.kind
         log.failure("the usage scanner failed on a {kind} answer: unplugged", kind=kind.name if kind else "unknown")
         return True

@@ -89,6 +89,7 @@ class Journal(Intake):
         self._deadline: IDelayedCall | None = None
         # written by the writer thread only
         self._trouble: str | None = None
+        self._rotation_trouble: str | None = None
         self._checked = 0.0
 
     def start(self) -> None:
@@ -219,7 +220,7 @@ class Journal(Intake):
         """
         now = self._monotonic()
         if not self._reopen_wanted and now - self._checked < ROTATION_CHECK:
-            return self._trouble
+            return self._rotation_trouble
         wanted, self._reopen_wanted = self._reopen_wanted, False
         trouble = None
         for file in self._files:
@@ -232,6 +233,7 @@ class Journal(Intake):
                     self.errors += 1
                     trouble = _reason(error)
         self._checked = now
+        self._rotation_trouble = trouble
         return trouble
 
     def _note(self, trouble: str | None) -> None:

@@ -70,7 +70,7 @@ class Simulator(Service):
         super().startService()  # type: ignore[no-untyped-call]
         for name, description in self._listen.items():
             outcome: list[Any] = []
-            endpoint = serverFromString(self._reactor, description)  # type: ignore[no-untyped-call]
+            endpoint = serverFromString(self._reactor, description)
             endpoint.listen(_ConnectionFactory(self, name)).addBoth(outcome.append)
             if not outcome:
                 raise RuntimeError(f"{description}: does not listen at once")

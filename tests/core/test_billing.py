@@ -20,13 +20,13 @@ def test_nothing() -> None:
 def test_quota_and_rates() -> None:
     """Snapshots are taken apart, values are decoded and stay text."""
     fields = {
-        b"x-quota-snapshot-premium-chat": b"ent=50&ov=0.0&ovPerm=false&rem=48.5&rst=2025-12-15T23%3A59%3A59Z",
+        b"x-quota-snapshot-premium-chat": b"ent=50&ovPerm=false&rem=48.5&rst=2025-12-15T23%3A59%3A59Z",
         b"x-ratelimit-limit": b"100",
         b"x-ratelimit-remaining": b"95",
         b"x-ratelimit-reset": b"1700000000",
     }
     assert billing(fields) == {
-        "quota_premium-chat": {"ent": "50", "ov": "0.0", "ovPerm": "false", "rem": "48.5", "rst": "2025-12-15T23:59:59Z"},
+        "quota_premium-chat": {"ent": "50", "ovPerm": "false", "rem": "48.5", "rst": "2025-12-15T23:59:59Z"},
         "rate_limit": "100",
         "rate_remaining": "95",
         "rate_reset": "1700000000",

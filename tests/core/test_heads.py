@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,15 +23,21 @@ KEY = b"sk-real-key"
 Headers = list[tuple[bytes, bytes]]
 
 
-def rules(provider: str = "openai", host: bytes = b"api.example.com", **more: bytes | None) -> RequestRules:
+def rules(
+    provider: str = "openai",
+    host: bytes = b"api.example.com",
+    base: bytes = b"/v1",
+    credential: bytes | None = KEY,
+    credential_header: bytes | None = None,
+) -> RequestRules:
     """A port's rules, with a key."""
     return RequestRules(
         PROVIDERS[provider],
         host=host,
-        base=more.pop("base", b"/v1") or b"",
-        credential=more.pop("credential", KEY),
+        base=base,
+        credential=credential,
+        credential_header=credential_header,
         interaction_id=b"interaction-1",
-        **more,
     )
 
 
@@ -54,7 +62,7 @@ def parsed(head: bytes) -> tuple[bytes, Headers]:
 
 
 def upstream(
-    headers: Headers, provider: str = "openai", streaming: bool = False, rewritten: bool = False, **more: bytes | None
+    headers: Headers, provider: str = "openai", streaming: bool = False, rewritten: bool = False, **more: Any
 ) -> dict[bytes, bytes]:
     """The headers that go upstream for those of the client; none may be there twice."""
     head = rules(provider, **more).head(
@@ -146,7 +154,7 @@ def test_credentials(provider: str, injected: dict[bytes, bytes]) -> None:
 
 
 def test_credential_header() -> None:
-    """A header of the settings' choice gets the bare key, `authorization` gets it with Bearer; the client's own goes."""
+    """The header that the settings name gets the bare key, `authorization` gets it with Bearer."""
     sent = upstream([(b"X-Team-Key", b"theirs")], "generic", credential_header=b"X-Team-Key")
     assert sent[b"x-team-key"] == KEY
     assert b"authorization" not in sent
@@ -292,7 +300,7 @@ def test_target() -> None:
 
 
 def test_memory_does_not_follow_clients() -> None:
-    """Names and targets of clients' choice are not remembered without end, and are judged the same when they are not."""
+    """Names and targets are not remembered without end, and are judged the same when they are not."""
     port = rules()
     for number in range(REMEMBERED_MAX * 2):
         odd = b"x-forwarded-%d" % number
@@ -415,7 +423,7 @@ def test_no_upstream_can_split_a_response(theirs: Headers, reason: bytes) -> Non
     )
     assert head.startswith(b"HTTP/1.1 200 ")
     assert not set(b"\r\n\0") & set(head.replace(b"\r\n", b""))
-    first, pairs = parsed(head)
+    _, pairs = parsed(head)
     assert [value for name, value in pairs if name == b"x-request-id"] == [b"ours-1"]
     assert b"injected" not in dict(pairs)
 

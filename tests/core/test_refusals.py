@@ -214,9 +214,9 @@ def test_openai_sdk_reads_it(answering: Callable[[Refusal, ErrorShape], Any]) ->
     """The official SDK raises its error of this status, with our words and id."""
     openai = pytest.importorskip("openai")
     http = answering(refusals.provider_not_configured(PROVIDERS["openai"], "main"), "openai")
-    with openai.OpenAI(api_key="x", base_url="http://localhost", http_client=http) as sdk:
-        with pytest.raises(openai.PermissionDeniedError) as caught:
-            sdk.chat.completions.create(model="m", messages=[])
+    sdk = openai.OpenAI(api_key="x", base_url="http://localhost", http_client=http)
+    with sdk, pytest.raises(openai.PermissionDeniedError) as caught:
+        sdk.chat.completions.create(model="m", messages=[])
     error = caught.value
     assert (error.type, error.code, error.request_id) == ("provider_not_configured", "provider_not_configured", ID)
     assert error.body["retryable"] is False
@@ -227,9 +227,9 @@ def test_anthropic_sdk_reads_it(answering: Callable[[Refusal, ErrorShape], Any])
     """The official SDK raises its error of this status, with our words and id."""
     anthropic = pytest.importorskip("anthropic")
     http = answering(refusals.provider_not_configured(PROVIDERS["anthropic"], "main"), "anthropic")
-    with anthropic.Anthropic(api_key="x", base_url="http://localhost", http_client=http) as sdk:
-        with pytest.raises(anthropic.PermissionDeniedError) as caught:
-            sdk.messages.create(model="m", messages=[], max_tokens=1)
+    sdk = anthropic.Anthropic(api_key="x", base_url="http://localhost", http_client=http)
+    with sdk, pytest.raises(anthropic.PermissionDeniedError) as caught:
+        sdk.messages.create(model="m", messages=[], max_tokens=1)
     error = caught.value
     assert (error.type, error.request_id) == ("provider_not_configured", ID)
     assert error.body["error"]["details"]["error_code"] == "provider_not_configured"

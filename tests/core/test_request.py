@@ -21,8 +21,10 @@ values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=10
 )
 known = st.sampled_from(
-    "model stream stream_options max_tokens max_completion_tokens n generationConfig background include_usage messages "
-    "maxOutputTokens".split()
+    [
+        *("model", "stream", "stream_options", "include_usage", "n", "background", "messages"),
+        *("max_tokens", "max_completion_tokens", "generationConfig", "maxOutputTokens"),
+    ]
 )
 bodies = st.dictionaries(known | st.text(max_size=5), values, max_size=8)
 

@@ -12,8 +12,10 @@ from awfproxy.core.targets import RECORD_PATH_MAX, join, record_path, strip_keys
 
 #: what an agent could put into a target, dangerous pieces more often than chance would
 pieces = st.sampled_from(
-    b"/ // .. . %2e %2E %252e %2f %5c \\ ; %3b v1 /v1 chat ? key=x & # @ : http:// \x00 \xff % %00".split()
-    + [b"\r\n", b" "]
+    [
+        *b"/ // .. . %2e %2E %252e %2f %5c \\ ; %3b v1 /v1 chat ? key=x & # @ : http:// \x00 \xff % %00".split(),
+        *(b"\r\n", b" "),
+    ]
 )
 targets = st.one_of(
     st.lists(pieces, max_size=12).map(b"".join).map(lambda rest: b"/" + rest),
