@@ -15,10 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import pytest_twisted
 from twisted.logger import ILogObserver
 from zope.interface import implementer
+
+# A slow machine is no defect: laws have no deadline here, the cost of things is the bench's to measure.
+hypothesis.settings.register_profile("awfproxy", deadline=None)
+hypothesis.settings.load_profile("awfproxy")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -7,16 +7,35 @@ Both are stopped by pid on the way out; what they printed is shown when the test
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from awfproxy.simulator.processes import Process, ProxyProcess, SimulatorProcess
 from awfproxy.simulator.setting import PROVIDERS, Setting, write_setting
 from tests.certificates import make_certificates
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+#: for modules whose processes choose their reactors themselves: a second round on another one would show nothing
+once = pytest.mark.skipif(
+    os.environ.get("AWFPROXY_TEST_REACTOR") == "epoll", reason="starts processes on each reactor by itself"
+)
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has (RSS)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds of CPU that a process has used, in user and system mode: good to 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

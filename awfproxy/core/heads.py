@@ -218,10 +218,11 @@ class RequestRules:
     def _with_defaults(self, lines: list[bytes], request: RequestHead) -> list[bytes]:
         """``lines`` and those default headers of which the client sent none with a value."""
         fields = request.fields
+        odd = fields.get(b"connection", b"") not in _PLAIN_CONNECTION or _repeats(request)
         for name, start, line in self._defaults:
             if name not in fields:
                 lines.append(line)
-            elif not fields[name] or fields.get(b"connection", b"") not in _PLAIN_CONNECTION:
+            elif odd or not fields[name]:
                 # The client's is empty and must not stand beside ours, or its own `Connection` may have taken it away.
                 lines = [one for one in lines if one.lower() != start]
                 if not any(one.lower().startswith(start) for one in lines):

@@ -33,8 +33,6 @@ REQUESTS_SCHEMA: Final = "requests/v1.0.0"
 RECORD_BYTES_MAX: Final = 16 * 1024
 #: bytes of a path in a record: longer ones are scans or attacks, and the head of a path says which API it was
 PATH_MAX: Final = 512
-#: bytes of a model's name: the longest real ones (inference profile ARNs) have under 200
-MODEL_MAX: Final = 256
 #: bytes to which all texts are cut where a line is too long, one after the other; with the last, thirty texts of
 #: control characters (six bytes each in JSON) still make a short line
 TEXT_LIMITS: Final = (PATH_MAX, 64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from awfproxy.core.kinds import url_model
+from awfproxy.core.labels import NO_LABELS
 from awfproxy.core.records import RequestRecord, clip, encode, milliseconds, timestamp, token_usage
 from awfproxy.core.sources import estimate, judge
 
@@ -26,7 +26,8 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     answer = call.answer
     scanner = answer.scanner if answer is not None else None
     reading = scanner.reading if scanner is not None else None
-    kind, labels, facts, refusal = call.kind, call.labels, call.facts, call.refusal
+    route, labels, facts, refusal = call.route, call.labels, call.facts, call.refusal
+    kind = route.kind
     upstream_status = call.status if answer is not None else None
     source, reason = judge(
         call.outcome,
@@ -37,7 +38,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     )
     if answer is not None and answer.unplugged and source != "reported":
         reason = "scanner-failed"
-    request_model = facts.model or url_model(call.target)
+    request_model = facts.model or route.model
     model = (reading.model if reading is not None else None) or request_model
     duration = ended_at - call.began
     ttfb = None if call.first_byte_at is None else call.first_byte_at - call.began
@@ -53,7 +54,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         usage_source=source,
         usage_reason=reason,
         method=call.method.decode("ascii", "replace") or None,
-        path=call.path or None,
+        path=route.path or None,
         status=call.status,
         streaming=call.streaming,
         model=None if model is None else clip(model, MODEL_MAX),
@@ -75,14 +76,14 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         feature=kind.name if kind is not None else None,
         billing=call.billing,
     )
-    if labels is not None:
+    if labels is not NO_LABELS:
         record.feature = labels.feature or record.feature
         record.user = labels.user
         record.run = labels.run
         record.conversation = labels.conversation
         record.initiator = labels.initiator
-        if port.provider.name == "copilot":
-            record.x_initiator = _INITIATORS.get(labels.initiator)
+    if port.provider.interaction_id:  # Copilot
+        record.x_initiator = _INITIATORS.get(labels.initiator)
     usage_line = None
     if source != "none":
         guess = None

@@ -50,7 +50,7 @@ class Answer:
     """What has come of an answer, and what of it has gone on."""
 
     __slots__ = (
-        "_back", "_call", "_chunked", "_committed", "_finished", "_gate", "_head", "_recorded", "_tail", "broken", "bytes",
+        "_back", "_call", "_chunked", "_committed", "_finished", "_gate", "_head", "_read", "_recorded", "_rest", "_tail", "broken", "bytes",
         "framing", "quiet", "scanner", "unplugged", "write",
     )  # fmt: skip
 
@@ -69,10 +69,15 @@ class Answer:
         #: where the client's bytes go; replaced when the client has left
         self.write = write
         self._back: Holdback | None = None
+        #: the last piece, held whole: what `_back` is for an answer that is not a stream
+        self._rest = b""
         #: body bytes received, as transferred
         self.bytes = 0
         #: sweeps since the last byte came
         self.quiet = 0
+        #: the scanner's part is over
+        self._read = False
+        #: the end is known, and the record is being made
         self._committed = False
         self._recorded = False
         self._finished = False
@@ -125,12 +130,15 @@ class Answer:
             return
         ended = self._read_last(data)
         if data:
-            scanner = self.scanner
-            back = self._hold(len(data))
-            if scanner is not None and ended:
-                self._send(back.take(data, scanner.safe, scanner.cut), b"")
+            if ended or self._back is not None:
+                scanner = self.scanner
+                back = self._hold(len(data))
+                if scanner is not None and ended:
+                    self._send(back.take(data, scanner.safe, scanner.cut), b"")
+                else:
+                    back.take(data, 0, None)
             else:
-                back.take(data, 0, None)
+                self._rest = data
         self._committed = True
         self._gate = _HOLDING
         self._call.completed()
@@ -138,8 +146,11 @@ class Answer:
     def release(self) -> None:
         """The record is in the kernel, or has been waited for long enough: what is held may go."""
         self._recorded = True
-        back, self._back = self._back, None
-        rest = b"" if back is None else back.rest(None if self.scanner is None else self.scanner.cut)
+        rest, back = self._rest, self._back
+        if back is not None:
+            self._back = None
+            rest = back.rest(None if self.scanner is None else self.scanner.cut)
+        self._rest = b""
         self._gate = _PASSING
         self._send(rest, self._tail if self._finished else b"")
         if self._finished or self.broken:
@@ -154,7 +165,8 @@ class Answer:
 
     def stop_reading(self) -> None:
         """The scanner's part is over (idempotent)."""
-        if self.scanner is not None and not self.unplugged:
+        if self.scanner is not None and not self._read:
+            self._read = True
             try:
                 self.scanner.finish()
             except Exception:
@@ -209,9 +221,9 @@ class Answer:
 
     def _unplug(self) -> bool:
         """The scanner is broken: loud, and the bytes flow on without it."""
-        self.unplugged = True
+        self.unplugged = self._read = True
         self._gate = _PASSING
-        kind = self._call.kind
+        kind = self._call.route.kind
         log.failure("the usage scanner failed on a {kind} answer: unplugged", kind=kind.name if kind else "unknown")
         return True
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from awfproxy.core import kinds, outcomes, refusals
+from awfproxy.core import outcomes, refusals
 from awfproxy.core.billing import Billing, billing
 from awfproxy.core.heads import client_request_id, upstream_request_id
-from awfproxy.core.kinds import Kind
-from awfproxy.core.labels import Labels
+from awfproxy.core.labels import NO_LABELS, labels
 from awfproxy.core.message import Header, RequestHead, ResponseHead
 from awfproxy.core.outcomes import Outcome
 from awfproxy.core.refusals import Refusal
@@ -48,13 +47,43 @@ def _nowhere(data: bytes) -> None:
 class Call:
     """One call.  What is public is read by `accounting` for the record."""
 
-    __slots__ = (
-        "_asked_usage", "_body", "_body_size", "_borrowed", "_client", "_close", "_deadline", "_ended_at", "_head",
-        "_is_recorded", "_minor", "_original", "_port", "_read_on_from", "_reply", "_reserved", "_upstream", "_waiting_since",
-        "admitted_at", "answer", "attempts", "began", "client_request_id", "connect_seconds", "encoding", "facts", "first_byte_at", "kind",
-        "labels", "method", "outcome", "overhead", "path", "queue_seconds", "reason", "refusal", "request_bytes", "request_id",
-        "billing", "sent", "status", "streaming", "target", "upstream_framing", "upstream_request_id",
-    )  # fmt: skip
+    # What most calls never change is set here and not in each: a call is made for every request, and an attribute costs.
+    _body: list[bytes] | bytes
+    _borrowed = 0
+    _body_size = 0
+    _original: bytes | None = None
+    _asked_usage = False
+    _upstream: UpstreamConnection | None = None
+    _reply = b""
+    _is_recorded = False
+    _reserved = False
+    _ended_at = 0.0
+    _deadline: float | None = None
+    _read_on_from: int | None = None
+    _waiting_since = 0.0
+    facts = UNPEEKED
+    labels = NO_LABELS
+    streaming: bool | None = None
+    encoding = b""
+    #: seconds
+    queue_seconds: float | None = None
+    connect_seconds: float | None = None
+    #: seconds between the whole request and its sending, without connecting
+    overhead: float | None = None
+    #: monotonic seconds
+    first_byte_at: float | None = None
+    request_bytes = 0
+    attempts = 0
+    #: the whole request was handed to an upstream connection
+    sent = False
+    status: int | None = None
+    upstream_framing: str | None = None
+    upstream_request_id: bytes | None = None
+    billing: Billing | None = None
+    answer: Answer | None = None
+    refusal: Refusal | None = None
+    reason: str | None = None
+    outcome: Outcome | None = None
 
     def __init__(self, port: Port, client: ClientConnection, head: RequestHead) -> None:
         self._port = port
@@ -62,67 +91,32 @@ class Call:
         self._head: RequestHead | None = head
         self._minor = head.minor
         self._close = not head.keep_alive
-        self._body: list[bytes] | bytes = []
-        self._body_size = 0
-        self._borrowed = 0
-        self._original: bytes | None = None
-        self._asked_usage = False
-        self._upstream: UpstreamConnection | None = None
-        self._reply = b""
-        self._is_recorded = False
-        self._reserved = False
-        self._ended_at = 0.0
-        self._deadline: float | None = None
-        self._read_on_from: int | None = None
-        self._waiting_since = 0.0
+        self._body = []
         self.request_id: str = port.new_request_id()
         self.method = head.method
-        self.target = head.target
-        self.path = ""
-        self.kind: Kind | None = None
-        self.labels: Labels | None = None
-        self.facts: Peek = UNPEEKED
-        self.streaming: bool | None = None
-        self.encoding = b""
+        #: what method and target say
+        self.route = port.route(head.method, head.target)
         self.began = port.monotonic()
+        #: seconds since the epoch
         self.admitted_at = port.wall()
-        self.queue_seconds: float | None = None
-        self.connect_seconds: float | None = None
-        self.first_byte_at: float | None = None
-        #: seconds between the whole request and its sending, without connecting
-        self.overhead: float | None = None
         self.client_request_id = client_request_id(head)
-        self.request_bytes = 0
-        self.attempts = 0
-        #: the whole request was handed to an upstream connection
-        self.sent = False
-        self.status: int | None = None
-        self.upstream_request_id: bytes | None = None
-        self.billing: Billing | None = None
-        self.upstream_framing: str | None = None
-        self.answer: Answer | None = None
         port.calls[self] = None
         port.tally.started()
-        self.refusal: Refusal | None = None
-        self.reason: str | None = None
-        self.outcome: Outcome | None = None
 
     # -- the request
 
     def begin(self, head: RequestHead) -> None:
         """The head is whole: refuse, or ask for the memory of the body."""
         port = self._port
-        self.path = port.record_path(head.target)
-        self.labels = port.labels(head)
-        self.kind = kinds.kind(head.method, head.target)
+        self.labels = labels(head)
         unread = head.chunked or bool(head.content_length)
         refusal = port.foreign(head)
         if refusal is None:
-            local = port.local_answer(head)
+            local = port.local_answer(head, self.route)
             if local is not None:
                 self._leave_locally(local, unread)
                 return
-            refusal = port.objection(head)
+            refusal = port.objection(head, self.route)
         if refusal is not None:
             self.refuse(refusal, unread=unread)
             return
@@ -183,12 +177,12 @@ class Call:
         self.request_bytes = len(body)
         self.encoding = head.fields.get(b"content-encoding", b"")
         self.facts = facts = port.peek(head, body)
-        self.streaming = facts.stream if facts.stream is not None else self.kind is not None and self.kind.streams
+        self.streaming = facts.stream if facts.stream is not None else self.route.streams
         self._reserved = port.journal.reserve()
         if not self._reserved:
             self.refuse(refusals.journal_full())
             return
-        if port.asks_usage(self.kind, facts):
+        if port.asks_usage(self.route, facts):
             changed = port.ask_for_usage(head, body, facts)
             if changed is not None:
                 self._original, self._body, self._asked_usage = body, changed, True
@@ -265,7 +259,7 @@ class Call:
         self.upstream_framing = reader.framing
         scanner: Scanner | None = None
         take_out = self._asked_usage and port.settings.include_usage == "invisible"
-        if reader.framing != NO_BODY and (self.kind is None or self.kind.model_call):
+        if reader.framing != NO_BODY and self.route.readable:
             scanner = Scanner(
                 head.fields.get(b"content-type", b""), head.fields.get(b"content-encoding", b""), port.decoder_memory,
                 take_out=take_out,
@@ -421,7 +415,7 @@ class Call:
             self._close = True
         self.refusal = refusal
         self.status = refusal.status
-        self._reply = port.refusal_response(refusal, self.kind, self.request_id, self._close, self.method)
+        self._reply = port.refusal_response(refusal, self.route, self.request_id, self._close, self.method)
         self.end(refusal.outcome, reason)
 
     def end(self, outcome: Outcome, reason: str | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from awfproxy import __version__
 from awfproxy.core.records import timestamp
+from awfproxy.server.intake import Intake
 
 Condition = Callable[[], str | None]
 
@@ -76,3 +77,22 @@ class Health:
             "uptime_seconds": round(self._now() - self._began, 3),
             "version": __version__,
         }
+
+
+def journal_condition(journal: Intake, record_wait: float) -> Condition:
+    """What may be wrong with the records: errors, a write that hangs without one, records that are gone for good.
+
+    :param record_wait: seconds after which ends of answers are released without their record
+    """
+
+    def condition() -> str | None:
+        if journal.degraded is not None:
+            return journal.degraded
+        oldest = journal.oldest_waiting()
+        if oldest is not None and oldest > record_wait:
+            return f"{journal.queue_records} records wait, the oldest for {oldest:.0f} s"
+        if journal.dropped:
+            return f"{journal.dropped} records were dropped"
+        return None
+
+    return condition

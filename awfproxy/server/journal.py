@@ -173,6 +173,13 @@ class Journal(Intake):
     # -- in the writer thread
 
     def _run(self) -> None:
+        try:
+            self._write_what_comes()
+        except BaseException as error:
+            self._trouble = f"the writer thread failed: {_reason(error)}"
+            self._in_reactor(log.error, "journal: {trouble}", trouble=self._trouble)
+
+    def _write_what_comes(self) -> None:
         queue = self._queue
         while True:
             first = queue.get()
@@ -186,7 +193,7 @@ class Journal(Intake):
                     return
                 self._in_reactor(self._acknowledge, len(batch))
             elif self._reopen_wanted:
-                self._look_after_files()
+                self._reopen_idle()
             if self._stopping and queue.empty():
                 self._in_reactor(self._ended)
                 return
@@ -229,12 +236,20 @@ class Journal(Intake):
                     file.open()
                 except OSError as error:
                     if not file.writable():
+                        self._checked = float("-inf")  # look again before anything is written
                         raise
                     self.errors += 1
                     trouble = _reason(error)
         self._checked = now
         self._rotation_trouble = trouble
         return trouble
+
+    def _reopen_idle(self) -> None:
+        try:
+            self._note(self._look_after_files())
+        except OSError as error:
+            self.errors += 1
+            self._note(_reason(error))
 
     def _note(self, trouble: str | None) -> None:
         if trouble == self._trouble:
@@ -255,7 +270,7 @@ class Journal(Intake):
             pass  # the event loop is closed: nobody is left to be told, but the lines are still written
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The error in words that name the file and not the directory, for health and the log."""
     if isinstance(error, OSError) and error.strerror:
         name = os.path.basename(error.filename) if isinstance(error.filename, str) else "log_dir"

@@ -11,15 +11,14 @@ from typing import Any
 import msgspec
 import txaio
 
-from awfproxy.core import origin, refusals, request, targets
+from awfproxy.core import origin, refusals, request
 from awfproxy.core.decoders import decode_body
 from awfproxy.core.heads import RequestRules, ResponseRules
-from awfproxy.core.kinds import Kind
-from awfproxy.core.labels import Labels, labels
 from awfproxy.core.message import RequestHead, ResponseHead
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.request import Peek
+from awfproxy.core.route import Route, router
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.call import UNPEEKED, Call
 from awfproxy.server.client import ClientConnection
@@ -74,6 +73,9 @@ class Port:
             interaction_id=shared.new_request_id().encode("ascii"),
         )
         self._answer_rules = ResponseRules()
+        self.route = router(self._rules)
+        #: there is a key to send, or none is needed
+        self._armed = credential is not None or settings.keyless
         self._hosts = frozenset(host.encode("ascii") for host in settings.allowed_hosts)
         self._origins = frozenset(each.encode("ascii") for each in settings.allowed_origins)
         self._no_usage: dict[str | None, None] = {}
@@ -93,33 +95,23 @@ class Port:
         """The refusal of what a stranger's web page may have sent."""
         return origin.foreign(head, self._hosts, self._origins)
 
-    def local_answer(self, head: RequestHead) -> bytes | None:
+    def local_answer(self, head: RequestHead, route: Route) -> bytes | None:
         """The whole answer to what the proxy answers itself."""
-        if head.method != b"GET":
-            return None
-        return self._local(head.target)
+        return self._local(route.bare) if head.method == b"GET" else None
 
-    def objection(self, head: RequestHead) -> Refusal | None:
+    def objection(self, head: RequestHead, route: Route) -> Refusal | None:
         """Why this request is not taken."""
         if self.shared.draining:
             return refusals.draining()
         if b"upgrade" in head.fields:
             return refusals.upgrade_not_supported()
-        if head.method == b"CONNECT" or self._rules.target(head.target) is None:
+        if route.upstream_target is None:
             return refusals.bad_target()
-        if self.settings.credential is None and not self.settings.keyless:
+        if not self._armed:
             return refusals.provider_not_configured(self.provider, self.name)
         if head.content_length is not None and head.content_length > self.settings.max_request_body:
             return refusals.body_too_large(self.settings.max_request_body)
         return None
-
-    def labels(self, head: RequestHead) -> Labels:
-        """What the client's own headers say about the call."""
-        return labels(head)
-
-    def record_path(self, target: bytes) -> str:
-        """The path as the records have it."""
-        return targets.record_path(target)
 
     def peek(self, head: RequestHead, body: bytes) -> Peek:
         """What the body says of itself, decoded on the side if it is compressed."""
@@ -130,13 +122,13 @@ class Port:
             return UNPEEKED
         return request.peek(plain, head.fields.get(b"content-type", b""))
 
-    def asks_usage(self, kind: Kind | None, facts: Peek) -> bool:
+    def asks_usage(self, route: Route, facts: Peek) -> bool:
         """Whether usage is to be asked for on behalf of the client (PRODUCT.md 4, ``include_usage``)."""
         return (
             facts.stream is True
             and not facts.asks_usage
             and self.settings.include_usage != "off"
-            and request.may_ask(kind)
+            and request.may_ask(route.kind)
             and facts.model not in self._no_usage
         )
 
@@ -159,7 +151,7 @@ class Port:
 
     def request_head(self, call: Call, head: RequestHead, length: int, decoded: bool) -> bytes:
         """The head that goes upstream; ``decoded``: with a body that is not the client's bytes any more."""
-        target = self._rules.target(head.target)
+        target = call.route.upstream_target
         assert target is not None, "objection() has refused what has no target"
         return self._rules.head(
             head,
@@ -177,10 +169,10 @@ class Port:
         )
 
     def refusal_response(
-        self, refusal: Refusal, kind: Kind | None, request_id: str, close: bool, method: bytes
+        self, refusal: Refusal, route: Route, request_id: str, close: bool, method: bytes
     ) -> bytes:
         """A refusal as the provider's SDK reads it."""
-        shape = refusals.shape_of(self.provider, kind)
+        shape = refusals.shape_of(self.provider, route.kind)
         return refusals.response(refusal, shape, request_id, close=close, head_only=method == b"HEAD")
 
     def malformed(self, client: ClientConnection, fault: Fault) -> None:

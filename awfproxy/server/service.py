@@ -135,9 +135,8 @@ class ProxyService(Service):
             "ports": {port.name: port.reflect() for port in self.ports},
         }
 
-    def _local_answer(self, target: bytes) -> bytes | None:
+    def _local_answer(self, path: bytes) -> bytes | None:
         """What every port answers itself."""
-        path = target.partition(b"?")[0]
         if path == b"/health":
             return json_answer(200, self._shared.health.report())
         if path == b"/reflect":

@@ -8,9 +8,11 @@ from bench import figures
 from bench.workloads import CALL, MANY, MEMORY, SLOW
 
 
-def cpu_row(peer: str, us: float, *, work: str = CALL.name, round_: int = 0, bad: int = 0) -> dict[str, Any]:
+def cpu_row(
+    peer: str, us: float, *, work: str = CALL.name, round_: int = 0, bad: int = 0, busy: float = 0.1
+) -> dict[str, Any]:
     found = {"units": 1000, "bad": bad, "p50_us": 10 * us, "p99_us": 20 * us}
-    return {"kind": "cpu", "peer": peer, "work": work, "round": round_, "cpu_us": us, "busy": 0.5, "found": found}
+    return {"kind": "cpu", "peer": peer, "work": work, "round": round_, "cpu_us": us, "busy": busy, "found": found}
 
 
 def memory_row(peer: str, work: str, kb: float, *, count: int, failed: int = 0) -> dict[str, Any]:
@@ -96,3 +98,10 @@ def test_missing_records_are_said() -> None:
     assert "RECORDS ARE MISSING" in figures.notes(rows)
     rows[1] = {"kind": "records", "program": "awfproxy", "lines": 1000}
     assert "each has its record" in figures.notes(rows)
+
+
+def test_a_shared_machine_is_said() -> None:
+    """Slow streams through nginx need little: CPUs that are busy then are busy with something else."""
+    assert "OTHERS USED" in figures.notes([cpu_row("nginx", 30, work=SLOW.name, busy=0.8)])
+    assert "OTHERS USED" not in figures.notes([cpu_row("nginx", 30, work=SLOW.name, busy=0.1)])
+    assert "OTHERS USED" not in figures.notes([cpu_row("nginx", 30, busy=0.9)])

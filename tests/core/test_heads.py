@@ -193,6 +193,8 @@ def test_defaults_yield_to_the_client() -> None:
     gone = [(b"Connection", b"x-initiator, anthropic-version"), (b"X-Initiator", b"user"), (b"anthropic-version", b"1")]
     assert upstream(gone, "copilot")[b"x-initiator"] == b"agent"
     assert upstream(gone, "anthropic")[b"anthropic-version"] == b"2023-06-01"
+    assert upstream([*gone, (b"Connection", b"close")], "copilot")[b"x-initiator"] == b"agent"
+    assert upstream([(b"X-Initiator", b""), (b"x-initiator", b"user")], "copilot")[b"x-initiator"] == b"user"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the server may rely on, of the journal on disk and of the one in memory alike."""
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ def on_disk(folder: Path) -> Kept:
     made: list[Journal] = []
 
     def write(fd: int, data: bytes) -> int:
-        import os
-
         if blocked:
             raise OSError(28, blocked[0])
         return os.write(fd, data)
@@ -67,9 +66,9 @@ def in_memory(_folder: Path) -> Kept:
 
 
 @pytest.fixture(params=[on_disk, in_memory], ids=["disk", "memory"])
-def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kept]:
+def kept(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Each of the two."""
-    yield request.param(tmp_path)
+    return request.param(tmp_path)
 
 
 def record(number: int) -> tuple[bytes, bytes]:
