@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 
+_BLANK = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CR, _LF = b"\r\n"
 
 
-def next_blank(data: bytes | bytearray, start: int, end: int) -> int:
-    """Where the first blank line that ends after `start` ends; -1: none up to `end`."""
+def next_blank(data: bytes | bytearray, start: int, end: int, has_cr: bool) -> int:
+    """Where the first blank line that begins at `start` or after ends; -1: none up to `end`.
+
+    `has_cr`: the data may have a CR, which is slower to look through.
+    """
+    if has_cr:
+        found = _BLANK.search(data, start, end)
+        return found.end() if found else -1
     at = data.find(b"\n\n", start, end)
-    if data.find(b"\r", start, end) >= 0:
-        found = [i for i in (at, data.find(b"\n\r", start, end), data.find(b"\r\r", start, end)) if i >= 0]
-        at = min(found, default=-1)
-        return _with_lf(data, at + 2, end) if at >= 0 else -1
     return at + 2 if at >= 0 else -1
 
 
@@ -39,15 +42,14 @@ def _with_lf(data: bytes | bytearray, at: int, end: int) -> int:
 
 def event_data(event: bytes) -> bytes:
     """The data of an event, its ``data`` lines joined by LF; surrounding white space may be left on it."""
-    start = 5 if event.startswith(b"data:") else event.find(b"\ndata:") + 6
-    if start >= 5 and event.find(b"\ndata", start) < 0:
+    start = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
+    if (start or event.startswith(b"data:")) and event.find(b"\ndata", start + 5) < 0:
         end = event.find(b"\n", start)
         if end < 0:
             end = len(event)
-        # A CR anywhere but before the line's LF might be a line end of its own.
-        cr = event.find(b"\r", 0, end)
-        if cr < 0 or cr == end - 1 or event.count(b"\r") == event.count(b"\r\n"):
-            return event[start:end]
+        # A CR without LF would be a line end of its own.
+        if event.find(b"\r") < 0 or event.count(b"\r") == event.count(b"\r\n"):
+            return event[start + 5 : end]
     values = []
     for line in _LINE_END.split(event):
         name, _, value = line.partition(b":")

@@ -33,7 +33,7 @@ class LineStream(EventStream):
         return data.rfind(b"\n", start, end) + 1 or -1
 
     @staticmethod
-    def _next(data: bytes | bytearray, start: int, end: int) -> int:
+    def _next(data: bytes | bytearray, start: int, end: int, has_cr: bool) -> int:
         return data.find(b"\n", start, end) + 1 or -1
 
     @staticmethod

@@ -86,6 +86,10 @@ class LongEvent(LongLine):
     def _read_name(self, data: bytes, at: int) -> int:
         """At the beginning of a line: the field's name, up to its colon or the line's end."""
         assert self._name is not None
+        if not self._name and data.startswith(b"data:", at):
+            self._in_data = True
+            self._name = None
+            return at + 5
         byte = data[at]
         if byte in b"\r\n":
             self._name = b""

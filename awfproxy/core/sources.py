@@ -32,9 +32,11 @@ STATUS: Final = "status"
 NO_USAGE: Final = "no-usage-in-answer"
 #: the answer came whole and its last usage is not a final one
 NO_FINAL_USAGE: Final = "no-final-usage"
+#: the scanner broke and was unplugged (said by `server.accounting`)
+SCANNER_FAILED: Final = "scanner-failed"
 
 #: besides these: outcome words other than "complete" (the answer ended so before its usage came), scanner errors
-REASONS: Final = (NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE)
+REASONS: Final = (NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE, SCANNER_FAILED)
 
 #: scanner errors after which the length of what was delivered says nothing about its tokens
 UNREADABLE: Final = frozenset({"decoder-memory", "ratio"})

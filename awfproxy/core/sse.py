@@ -15,6 +15,8 @@ were spent.
 
 from __future__ import annotations
 
+import re
+
 from .dialects import DONE, MODEL, OTHER, USAGE, Dialect, recognise
 from .document import read
 from .events import event_data, last_blank, next_blank
@@ -39,6 +41,7 @@ FINISH_TAIL = 2 * 1024
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _USAGE_NULL = (b'"usage":null', b'"usage": null')
 _CR = 0x0D
+_LINE_ENDS = re.compile(rb"[\r\n]*")
 _LONGEST_NEEDLE = 32
 
 
@@ -189,11 +192,12 @@ class EventStream:
     def _read_events(self, buffer: bytes | bytearray, end: int, base: int) -> None:
         """Decode those of the complete events in ``buffer[:end]`` that may matter."""
         at = 0
+        has_cr = buffer.find(b"\r", 0, end) >= 0
         needles: tuple[bytes, ...] | None = ()
         hits: list[int] = []
         while at < end and not self.ended:
             if self._needles is None:
-                start = at
+                start = hit = _LINE_ENDS.match(buffer, at, end).end()  # type: ignore[union-attr]
             else:
                 if needles is not self._needles:
                     needles = self._needles
@@ -205,7 +209,7 @@ class EventStream:
                 if hit >= end:
                     return
                 start = max(at, self._last(buffer, at, hit))
-            stop = self._next(buffer, max(start, at), end) if self._needles is None else self._next(buffer, hit, end)
+            stop = self._next(buffer, hit, end, has_cr)
             if stop < 0:
                 stop = end
             self._read_event(bytes(buffer[start:stop]), base + start, base + stop)
@@ -333,8 +337,8 @@ class EventStream:
         return last_blank(data, start, end)
 
     @staticmethod
-    def _next(data: bytes | bytearray, start: int, end: int) -> int:
-        return next_blank(data, start, end)
+    def _next(data: bytes | bytearray, start: int, end: int, has_cr: bool) -> int:
+        return next_blank(data, start, end, has_cr)
 
     @staticmethod
     def _data(event: bytes) -> bytes:

@@ -13,10 +13,11 @@ from typing import Any
 
 import msgspec
 
-from .counts import Usage, normalise, parse, sound
+from .counts import RAW_MAX, Usage, normalise, parse, sound
 from .dialects import OTHER
 from .fields import COUNT_PLACES, FINISH_PLACES, MODEL_PLACES, USAGE_PLACES
 from .outline import NONE, SOME, Outline
+from .plain_usage import read_plain
 
 __all__ = ["TERMINAL", "USAGE_ONLY", "Reading", "Usage"]
 
@@ -38,6 +39,7 @@ class Reading:
         "_known",
         "_rank",
         "_raw",
+        "_size",
         "_truncated",
         "_usage",
         "documents",
@@ -60,6 +62,8 @@ class Reading:
         self.documents = 0
         self._raw: dict[str, Any] | None = None
         self._rank = 0
+        #: bytes of JSON that `_raw` was read from; its own JSON is never longer
+        self._size = 0
         self._excludes_cache = False
         self._errors: dict[str, int] | None = None
         self._known = False
@@ -135,6 +139,7 @@ class Reading:
                 continue
             self._known = False
             self._rank = place.rank
+            self._size += len(outline[place.path])
             if kind in _ANTHROPIC_STREAM:
                 self._excludes_cache = True
                 merged = self._raw if self._raw is not None else {}
@@ -143,6 +148,7 @@ class Reading:
             else:
                 self._excludes_cache = kind == b'"message"'
                 self._raw = given
+                self._size = len(outline[place.path])
             return True
         return self._rank <= 1 and self._take_counts(outline)
 
@@ -163,6 +169,7 @@ class Reading:
             return False
         self._known = False
         self._rank = 1
+        self._size = RAW_MAX + 1  # summed up from several places: to be looked at thoroughly
         self._excludes_cache = False
         self._raw = given
         return True
@@ -182,5 +189,10 @@ class Reading:
         if self._known or self._raw is None:
             return
         self._known = True
+        if self._size <= RAW_MAX:
+            self._usage = read_plain(self._raw, self._excludes_cache)
+            if self._usage is not None:
+                self._truncated = False
+                return
         raw, self._truncated = sound(self._raw, self.count_error)
         self._usage = normalise(raw, self._excludes_cache) if parse(msgspec.json.encode(raw)) else None

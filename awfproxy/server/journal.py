@@ -7,6 +7,9 @@ acknowledges the batch.  The order matters: a usage line without its request lin
 
 Rules:
 - Nothing is opened and no thread runs before `start`: the process may fork until then.
+- The records of one turn of the reactor are handed over together, at its end.  The event loop releases the
+  interpreter's lock between two callbacks, so a thread woken by the first record would take that one alone, and each
+  record would cost two switches of threads: 22 µs more a record, measured with eight calls ending in a turn.
 - Batches are bounded by count: the first record of a long one would wait for the last.
 - A failed append keeps its batch and tries again with growing pauses; nothing is skipped.  `degraded` says why.
 - One thread writes each attribute: what the writer thread counts, the reactor thread only reads.
@@ -55,6 +58,8 @@ class Journal(Intake):
     :param log_dir: made at `start` where it is missing
     :param call_from_thread: runs a function in the reactor thread soon: ``reactor.callFromThread``, or the event loop's
         own ``call_soon_threadsafe``
+    :param call_soon: runs a function when this turn's events have been served: the event loop's ``call_soon``; by
+        default ``clock.callLater(0, function)``
     :param clock: the reactor; for ages and for the deadline of `stop`
     :param now: seconds since the epoch, called in the writer thread
     :param monotonic: seconds for rotation checks, called in the writer thread
@@ -67,6 +72,7 @@ class Journal(Intake):
         *,
         call_from_thread: Callable[..., object],
         clock: IReactorTime,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         write: Callable[[int, bytes], int] = os.write,
@@ -74,13 +80,16 @@ class Journal(Intake):
     ) -> None:
         super().__init__(clock, **limits)
         self._call_from_thread = call_from_thread
+        self._call_soon = call_soon or partial(clock.callLater, 0)
         self._now = now
         self._monotonic = monotonic
         self._usage = LogFile(os.path.join(log_dir, USAGE_FILE), write)
         self._requests = LogFile(os.path.join(log_dir, REQUESTS_FILE), write)
         self._files = (self._usage, self._requests)
-        #: to the writer thread; None only wakes it, to look at the flags below
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        #: what came in this turn
+        self._turn: list[Item] = []
+        #: to the writer thread; an empty list only wakes it, to look at the flags below
+        self._queue: SimpleQueue[list[Item]] = SimpleQueue()
         self._reopen_wanted = False
         self._stopping = False
         self._abandoned = threading.Event()
@@ -127,13 +136,14 @@ class Journal(Intake):
             self._stopped = Deferred()
             self._deadline = self.clock.callLater(deadline, self._give_up)
             self._stopping = True
-            self._queue.put(None)
+            self._end_turn()
+            self._queue.put([])
         return self._stopped
 
     def reopen(self) -> None:
         """Open both names again before the next write (SIGHUP)."""
         self._reopen_wanted = True
-        self._queue.put(None)
+        self._queue.put([])
 
     @property
     def degraded(self) -> str | None:
@@ -141,7 +151,14 @@ class Journal(Intake):
         return self._trouble
 
     def _hand_over(self, item: Item) -> None:
-        self._queue.put(item)
+        if not self._turn:
+            self._call_soon(self._end_turn)
+        self._turn.append(item)
+
+    def _end_turn(self) -> None:
+        if self._turn:  # `stop` may have taken it
+            self._queue.put(self._turn)
+            self._turn = []
 
     # -- in the reactor thread, at the end
 
@@ -182,17 +199,15 @@ class Journal(Intake):
     def _write_what_comes(self) -> None:
         queue = self._queue
         while True:
-            first = queue.get()
-            batch = [] if first is None else [first]
-            for _ in range(min(queue.qsize(), BATCH_MAX - 1)):
-                item = queue.get()
-                if item is not None:
-                    batch.append(item)
-            if batch:
+            items = queue.get()
+            while len(items) < BATCH_MAX and not queue.empty():
+                items += queue.get()
+            for first in range(0, len(items), BATCH_MAX):
+                batch = items[first : first + BATCH_MAX]
                 if not self._append(batch):
                     return
                 self._in_reactor(self._acknowledge, len(batch))
-            elif self._reopen_wanted:
+            if not items and self._reopen_wanted:
                 self._reopen_idle()
             if self._stopping and queue.empty():
                 self._in_reactor(self._ended)

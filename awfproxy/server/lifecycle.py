@@ -30,12 +30,15 @@ log = txaio.make_logger()
 class StartFailure(Exception):
     """The service cannot start; the text is for the person who started it."""
 
+    #: twistd's parent shows the first 98 bytes of "module.name: text", and the text is what counts
+    __module__ = "builtins"
+
 
 class Lifecycle(Service):
     """Starts a `ProxyService`, says clearly when it cannot, answers signals, and stops it.
 
-    :param foreground: standard error is somebody's terminal or journal; else twistd has forked, and its parent shows
-        the first hundred bytes of a failure
+    :param foreground: standard error is somebody's terminal or journal; else twistd has forked, its log has the reason
+        and its parent shows the first 84 bytes
     """
 
     def __init__(self, proxy: ProxyService, reactor: Any, foreground: bool) -> None:
@@ -57,8 +60,10 @@ class Lifecycle(Service):
         super().startService()
         try:
             self._proxy.startService()
-        except (OSError, CannotListenError) as error:
+        except CannotListenError as error:
             self._refuse(str(error))
+        except OSError as error:
+            self._refuse(f"log_dir cannot be written to: {error.strerror or error}: {error.filename}")
         # Twisted sets its own signal dispositions as the reactor starts, right before this is called
         self._reactor.callWhenRunning(self._take_signals)
 
@@ -105,15 +110,19 @@ class Lifecycle(Service):
     def _leave(self, _: None) -> None:
         # a SIGTERM between Twisted's handlers and ours would still make twistd kill itself at the end
         self._reactor._exitSignal = None
+        # all is written; the interpreter takes our handlers away as it ends, and a late signal would kill it then
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         if self._proxy.exit_status:
             # twistd's own exit status cannot be set; by then its pid file is removed
             atexit.register(_exit_with, self._proxy.exit_status)
 
     def _refuse(self, why: str) -> NoReturn:
         if self._foreground:
-            print(f"awfproxy: {why}", file=sys.stderr)
+            print(f"awfproxy: {why}", file=sys.__stderr__)  # sys.stderr is Twisted's log by now
             sys.exit(1)
-        raise StartFailure(why)
+        log.critical("awfproxy cannot start: {why}", why=why)
+        raise StartFailure(why) from None  # an exit would leave twistd's parent waiting: it catches Exception only
 
 
 def _exit_with(status: int) -> None:

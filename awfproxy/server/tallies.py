@@ -33,10 +33,8 @@ FIRST_BYTE_BOUNDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15
 #: seconds that the proxy itself took of a call
 OVERHEAD_BOUNDS: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
-#: statuses that tell operators different things; others count as their class ("4xx")
-_CODES: Final = {
-    status: str(status) for status in (200, 400, 401, 403, 404, 408, 409, 413, 422, 426, 429, 500, 502, 503, 504, 529)
-}
+#: statuses that tell operators different things; others share the label of their class ("4xx")
+CODES: Final = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 426, 429, 500, 502, 503, 504, 529})
 
 
 class UsageCounts(Protocol):
@@ -83,8 +81,8 @@ class ModelTallies:
     )
 
     def __init__(self) -> None:
-        #: by outcome and status
-        self.requests: dict[tuple[str, str], int] = {}
+        #: by outcome and status; at most nine times the few hundred statuses that there are
+        self.requests: dict[tuple[str, int | None], int] = {}
         #: by source and reason
         self.usage_records: dict[tuple[str, str], int] = {}
         self.duration = Histogram(DURATION_BOUNDS)
@@ -156,11 +154,12 @@ class PortTallies:
         Times in seconds, None where there was none; ``usage`` as the provider reported it, never an estimate.
         """
         self.in_flight -= 1
-        tallies = self.model(model, status is not None and 200 <= status < 300)
-        key = (outcome, _code(status))
-        requests = tallies.requests
-        requests[key] = requests.get(key, 0) + 1
-        count_reason(tallies.usage_records, (source, reason or ""))
+        tallies = self.models.get(model or UNNAMED)
+        if tallies is None:
+            tallies = self._model(model or UNNAMED, status is not None and 200 <= status < 300)
+        ending = (outcome, status)
+        tallies.requests[ending] = tallies.requests.get(ending, 0) + 1
+        _count(tallies.usage_records, (source, reason or ""))
         tallies.request_bytes += request_bytes
         tallies.response_bytes += response_bytes
         tallies.duration.add(duration)
@@ -175,12 +174,8 @@ class PortTallies:
             tallies.cache_write_tokens += usage.cache_write_tokens or 0
             tallies.reasoning_tokens += usage.reasoning_tokens or 0
 
-    def model(self, name: str | None, answered: bool) -> ModelTallies:
-        """The counters of a model; ``answered``: the upstream took the name, so that it may become a label."""
-        tallies = self.models.get(name or UNNAMED)
-        return tallies if tallies is not None else self._model(name or UNNAMED, answered)
-
     def _model(self, name: str, answered: bool) -> ModelTallies:
+        """A model that is not known yet; ``answered``: an upstream took the name, so that it may become a label."""
         label = name[:MODEL_LABEL_MAX] if name == UNNAMED or (answered and len(self.models) < MODELS_MAX) else OTHER
         return self.models.setdefault(label, ModelTallies())
 
@@ -204,17 +199,17 @@ class Tallies:
         return self.ports.setdefault(name, PortTallies(name, provider))
 
 
-def count_reason(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
+def code_of(status: int | None) -> str:
+    """The label of a status: itself, its class, or "none"."""
+    if status is None:
+        return "none"
+    return str(status) if status in CODES else f"{status // 100}xx"
+
+
+def _count(counts: dict[tuple[str, str], int], key: tuple[str, str]) -> None:
     """Add one to ``counts[key]``; a reason beyond `REASONS_MAX` counts as `OTHER`."""
     count = counts.get(key)
     if count is None and len(counts) >= REASONS_MAX:
         key = (key[0], OTHER)
         count = counts.get(key)
     counts[key] = (count or 0) + 1
-
-
-def _code(status: int | None) -> str:
-    if status is None:
-        return "none"
-    code = _CODES.get(status)
-    return code if code is not None else f"{status // 100}xx"

@@ -21,16 +21,18 @@ _TEXT = st.one_of(
     st.text(max_size=12),
     st.sampled_from(['"usage":{"prompt_tokens":9}', "\\", '\\"', '"}]', "{[", '{"usage":{"a":1}}', "\u2028é\0"]),
 )
-_LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-5, 10**15), st.floats(allow_nan=False), _TEXT)
+_LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(-5, 10**15), st.floats(allow_nan=False, allow_infinity=False), _TEXT
+)
 JSON = st.recursive(
     _LEAVES,
     lambda inner: st.one_of(
         st.lists(inner, max_size=4),
         st.dictionaries(st.one_of(st.sampled_from(_NAMES), _TEXT), inner, max_size=6),
     ),
-    max_leaves=25,
+    max_leaves=12,
 )
-DOCUMENTS = st.dictionaries(st.one_of(st.sampled_from(_NAMES), _TEXT), JSON, max_size=8)
+DOCUMENTS = st.dictionaries(st.one_of(st.sampled_from(_NAMES), _TEXT), JSON, max_size=5)
 
 
 def found(data: bytes, cuts: list[int]) -> list[tuple[Outline, bool]]:
@@ -54,7 +56,7 @@ def expected(document: Any, path: str) -> list[Any]:
     return values
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     document=DOCUMENTS,
     cuts=st.lists(st.integers(0, 5000), max_size=10),
@@ -80,7 +82,7 @@ def test_both_ways_agree_and_are_right(
             assert not values or len(json.dumps(values, indent=indent, ensure_ascii=False)) > min(limit, 200)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents=st.lists(DOCUMENTS, max_size=4), cuts=st.lists(st.integers(0, 5000), max_size=8), array=st.booleans())
 def test_sequences_and_arrays_give_each_document(documents: list[Any], cuts: list[int], array: bool) -> None:
     """NDJSON and JSON arrays: the same outlines as one by one."""
@@ -91,7 +93,7 @@ def test_sequences_and_arrays_give_each_document(documents: list[Any], cuts: lis
         assert elements(data) == texts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(document=DOCUMENTS, keep=st.integers(0, 5000))
 def test_a_cut_document_is_never_called_whole(document: dict[str, Any], keep: int) -> None:
     """What a cut document said before its end is given, as not whole, and is a part of what it would have said."""
@@ -101,7 +103,7 @@ def test_a_cut_document_is_never_called_whole(document: dict[str, Any], keep: in
     for outline, complete in outlines:
         assert not complete
         for path, text in outline.items():
-            assert text == NONE or whole[path].startswith(text) or text == SOME
+            assert text in (NONE, SOME) or whole[path].startswith(text)
 
 
 @pytest.mark.parametrize(

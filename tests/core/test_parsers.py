@@ -57,14 +57,14 @@ CUTS = st.lists(st.integers(0, 10_000), max_size=12)
 NAMES = st.sampled_from(sorted(PARSERS))
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(name=NAMES, body=BODIES, cuts=CUTS)
 def test_any_split_gives_the_same_answer_and_nothing_raises(name: str, body: bytes, cuts: list[int]) -> None:
     """Promises 1 and 2, on anything."""
     assert run(name, pieces(body, cuts)) == run(name, [body])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(body=BODIES, cuts=CUTS, coding=st.sampled_from(sorted(CODINGS)))
 def test_any_split_of_a_coded_body_gives_the_same_answer(body: bytes, cuts: list[int], coding: str) -> None:
     """Promise 1, with sound compression around anything."""
@@ -73,7 +73,7 @@ def test_any_split_of_a_coded_body_gives_the_same_answer(body: bytes, cuts: list
     assert run(f"decoder of {coding}", pieces(coded, cuts)) == body
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(name=NAMES, body=BODIES, cuts=CUTS, times=st.integers(1, 3))
 def test_finish_may_come_at_any_moment(name: str, body: bytes, cuts: list[int], times: int) -> None:
     """Promise 5: after any prefix, and more than once; what is said then stays."""
@@ -88,64 +88,63 @@ def test_finish_may_come_at_any_moment(name: str, body: bytes, cuts: list[int], 
 
 CHAT = event(chunk("hello"))
 ENDLESS = {
-    "one line": (b'data: {"choices":[{"delta":{"content":"', b"abc def ", 1),
-    "one escaped string": (b'data: {"choices":[{"delta":{"content":"', b'\\"usage\\":{\\\\', 1),
-    "nesting": (b'{"output":', b"[", 1),
-    "nesting of objects": (b'data: {"type":"x","output":', b'{"a":', 1),
-    "one key": (b'{"', b"key", 1),
-    "members": (b'{"a":1', b',"usage":{"prompt_tokens":7}', 1),
-    "elements": (b'{"choices":[1', b',{"finish_reason":"stop"}', 1),
-    "white space": (b"", b" \n", 1),
-    "blank lines": (b"data: {}\n", b"\n\n\n", 1),
-    "comments": (b": x\n", b": ping\n\n", 1),
-    "open comments": (b": x\n", b": ping\n", 1),
-    "data lines": (b"data: {\n", b"data: \n", 1),
-    "events": (CHAT, CHAT, 0),
-    "array": (b"[", b'{"a":1},', 1),
-    "lines": (b'{"a":1}\n', b'{"a":1}\n', 1),
-    "scalar": (b'{"usage":', b"1", 1),
-    "a wanted value": (b'{"usage":{"a":"', b"xyz", 1),
-    "backslashes": (b'{"a":"', b"\\", 1),
-    "carriage returns": (b"data: {", b"\r", 1),
+    "one line": (b'data: {"choices":[{"delta":{"content":"', b"abc def "),
+    "one escaped string": (b'data: {"choices":[{"delta":{"content":"', b'\\"usage\\":{\\\\'),
+    "nesting": (b'{"output":', b"["),
+    "nesting of objects": (b'data: {"type":"x","output":', b'{"a":'),
+    "one key": (b'{"', b"key"),
+    "members": (b'{"a":1', b',"usage":{"prompt_tokens":7}'),
+    "elements": (b'{"choices":[1', b',{"finish_reason":"stop"}'),
+    "white space": (b"", b" \n"),
+    "blank lines": (b"data: {}\n", b"\n\n\n"),
+    "comments": (b": x\n", b": ping\n\n"),
+    "open comments": (b": x\n", b": ping\n"),
+    "data lines": (b"data: {\n", b"data: \n"),
+    "events": (CHAT, CHAT),
+    "array": (b"[", b'{"a":1},'),
+    "lines": (b'{"a":1}\n', b'{"a":1}\n'),
+    "scalar": (b'{"usage":', b"1"),
+    "a wanted value": (b'{"usage":{"a":"', b"xyz"),
+    "backslashes": (b'{"a":"', b"\\"),
+    "carriage returns": (b"data: {", b"\r"),
 }
-#: Kept by a JSON body, an open event and their copies while they are joined; no input may need more.
-MEMORY_MAX = 2 * 1024 * 1024
+#: By how much what is kept may still move once every bound is passed.
+GROWTH_MAX = 64 * 1024
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(PARSERS) if "decoder" not in name])
+@pytest.mark.parametrize("name", ["finder", "long event", "scanner", "scanner of events, taking out"])
 @pytest.mark.parametrize("endless", sorted(ENDLESS))
 def test_memory_is_bounded(name: str, endless: str) -> None:
-    """Promise 3: 6 MB of each hostile input stay under `MEMORY_MAX`."""
-    first, rest, _ = ENDLESS[endless]
+    """Promise 3: past the bounds (256 KB of JSON, 64 KB of an event) nothing more of any hostile input is kept."""
+    first, rest = ENDLESS[endless]
     parser = PARSERS[name]()
     parser.feed(first)
-    piece = rest * (64 * 1024 // len(rest))
-    tracemalloc.start()
-    for _ in range(96):
+    piece = rest * (32 * 1024 // len(rest))
+    for _ in range(9):
         parser.feed(piece)
-    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.start()
+    for _ in range(4):
+        parser.feed(piece)
+    kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < MEMORY_MAX
+    assert kept < GROWTH_MAX
     parser.finish()
 
 
-@pytest.mark.parametrize("name", ["scanner", "scanner of events, taking out"])
 @pytest.mark.parametrize("endless", sorted(ENDLESS))
-def test_time_is_linear(name: str, endless: str) -> None:
-    """Promise 4: eight times the input takes about eight times as long, in pieces of 1 KB."""
-    first, rest, _ = ENDLESS[endless]
+def test_time_is_linear(endless: str) -> None:
+    """Promise 4: past every bound, four times the input takes about four times as long; quadratic is 16 times."""
+    first, rest = ENDLESS[endless]
 
-    def spent(size: int) -> float:
-        best = float("inf")
-        for _ in range(2):
-            parser = PARSERS[name]()
-            parser.feed(first)
-            body = rest * (size // len(rest))
-            start = time.process_time()
-            for at in range(0, len(body), 1024):
-                parser.feed(body[at : at + 1024])
-            parser.finish()
-            best = min(best, time.process_time() - start)
-        return best
+    def spent(size: int, piece: int) -> float:
+        parser = PARSERS["scanner"]()
+        parser.feed(first)
+        body = rest * (size // len(rest))
+        start = time.process_time()
+        for at in range(0, len(body), piece):
+            parser.feed(body[at : at + piece])
+        parser.finish()
+        return time.process_time() - start
 
-    assert spent(1 << 20) < 40 * max(spent(1 << 17), 0.001)
+    for piece in (512, 1 << 20):
+        assert spent(1_200_000, piece) < 10 * max(spent(300_000, piece), 0.002)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import jsonschema
@@ -26,12 +27,9 @@ def validator(path: Path) -> Any:
     return jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
 
 
-class Reading:
-    """What a scan brought, as far as the builder looks at it."""
-
-    def __init__(self, usage: Any, usage_truncated: bool = False) -> None:
-        self.usage = usage
-        self.usage_truncated = usage_truncated
+def reading_of(usage: Any) -> Any:
+    """A `core.usage.Reading` with that usage, as far as the builder looks at it."""
+    return SimpleNamespace(usage=usage, usage_truncated=False)
 
 
 class Usage:
@@ -109,7 +107,7 @@ request_records = st.builds(
 )
 readings = st.one_of(
     st.none(),
-    st.builds(Reading, st.one_of(st.none(), st.builds(Usage, count, count, count, count, count, raw=raw_usage))),
+    st.builds(reading_of, st.one_of(st.none(), st.builds(Usage, count, count, count, count, count, raw=raw_usage))),
 )
 
 
@@ -191,7 +189,7 @@ def test_the_usage_part_repeats_every_shared_field() -> None:
         else:
             values[name] = {"at": at}
     request = least(**values, x_initiator="agent", outcome="client_left")
-    usage = records.token_usage(request, Reading(Usage(1, 2, 3, 4, 5, raw={"in": 1})), hints={"messages": 2})
+    usage = records.token_usage(request, reading_of(Usage(1, 2, 3, 4, 5, raw={"in": 1})), hints={"messages": 2})
     assert usage is not None
     shared = set(RequestRecord.__struct_fields__) & set(TokenUsageRecord.__struct_fields__) - {"event"}
     assert len(shared) > 20
@@ -205,7 +203,7 @@ def test_the_usage_part_repeats_every_shared_field() -> None:
 
 def test_counts_that_were_not_reported_are_named() -> None:
     """They are written 0, because readers of the AWF format need them, and listed as unknown."""
-    usage = records.token_usage(least(status=200), Reading(Usage(7, None, None, 0, None)))
+    usage = records.token_usage(least(status=200), reading_of(Usage(7, None, None, 0, None)))
     assert usage is not None
     assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (7, 0, 0, 0)
     assert usage.unknown == ["output_tokens", "cache_read_tokens"]
@@ -235,7 +233,7 @@ def test_a_call_without_tokens_has_no_usage_line() -> None:
 )
 def test_a_record_is_written_whatever_the_provider_sent(usage: dict[str, Any]) -> None:
     """The provider's object is left out and that is said; the counts stay."""
-    record = records.token_usage(least(status=200), Reading(Usage(1, 2, 3, 4, None, raw=usage)))
+    record = records.token_usage(least(status=200), reading_of(Usage(1, 2, 3, 4, None, raw=usage)))
     assert record is not None
     line = encode(record)
     assert len(line) <= RECORD_BYTES_MAX
@@ -250,7 +248,7 @@ def test_nesting_without_end_does_not_stop_a_record() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100_000):
         deep = {"a": deep}
-    record = records.token_usage(least(status=200), Reading(Usage(1, 2, 3, 4, None, raw=deep)))
+    record = records.token_usage(least(status=200), reading_of(Usage(1, 2, 3, 4, None, raw=deep)))
     assert record is not None
     assert json.loads(encode(record))["input_tokens"] == 1
     while deep:

@@ -45,11 +45,11 @@ PROMISED = (
 class Usage:
     """Figures of a call."""
 
-    input_tokens = 10
-    output_tokens = 20
-    cache_read_tokens = 3
-    cache_write_tokens = 4
-    reasoning_tokens = 5
+    input_tokens: int | None = 10
+    output_tokens: int | None = 20
+    cache_read_tokens: int | None = 3
+    cache_write_tokens: int | None = 4
+    reasoning_tokens: int | None = 5
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_the_content_type_is_of_the_format(exposition: Exposition) -> None:
 
 def test_degraded_is_a_series(exposition: Exposition) -> None:
     """To alert on."""
-    assert b"\nawfproxy_degraded 1.0\n" in exposition.render("", True)[1]
+    assert b"\nawfproxy_degraded 1\n" in exposition.render("", True)[1]
 
 
 def test_every_promised_name_is_there_from_the_first_scrape() -> None:

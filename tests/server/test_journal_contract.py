@@ -24,10 +24,16 @@ class Kept:
         self.stall = stall
 
 
-def on_disk(folder: Path) -> Kept:
-    """`Journal`; stalled by a write that fails."""
+def the_reactor() -> Any:
+    """The one that runs; not known before."""
     from twisted.internet import reactor
 
+    return reactor
+
+
+def on_disk(folder: Path) -> Kept:
+    """`Journal`; stalled by a write that fails."""
+    reactor = the_reactor()
     blocked: list[str] = []
     made: list[Journal] = []
 
@@ -36,9 +42,9 @@ def on_disk(folder: Path) -> Kept:
             raise OSError(28, blocked[0])
         return os.write(fd, data)
 
-    def make(**limits: int) -> Intake:
-        from_thread = reactor.callFromThread  # type: ignore[attr-defined]
-        made.append(Journal(str(folder), call_from_thread=from_thread, clock=reactor, write=write, **limits))  # type: ignore[arg-type]
+    def make(**limits: Any) -> Intake:
+        from_thread = reactor.callFromThread
+        made.append(Journal(str(folder), call_from_thread=from_thread, clock=reactor, write=write, **limits))
         return made[-1]
 
     def read() -> tuple[list[bytes], list[bytes]]:
@@ -54,12 +60,11 @@ def on_disk(folder: Path) -> Kept:
 
 def in_memory(_folder: Path) -> Kept:
     """`MemoryJournal`."""
-    from twisted.internet import reactor
-
+    reactor = the_reactor()
     made: list[MemoryJournal] = []
 
-    def make(**limits: int) -> Intake:
-        made.append(MemoryJournal(reactor, **limits))  # type: ignore[arg-type]
+    def make(**limits: Any) -> Intake:
+        made.append(MemoryJournal(reactor, **limits))
         return made[-1]
 
     return Kept(make, lambda: (made[-1].usage_lines, made[-1].request_lines), lambda reason: made[-1].stall(reason))
@@ -94,7 +99,7 @@ def pause(seconds: float = 0.0) -> Deferred[None]:
     """Let the reactor turn."""
     from twisted.internet import reactor
 
-    return deferLater(reactor, seconds)  # type: ignore[arg-type]
+    return deferLater(reactor, seconds)
 
 
 @pytest_twisted.ensureDeferred

@@ -25,7 +25,7 @@ from tests.processes import once, proxy_process, simulator_process
 pytestmark = once
 
 #: kills for each kind of answer
-KILLS = 10
+KILLS = 8
 #: further clients whose calls end at about the same time
 OTHERS = 3
 
@@ -48,10 +48,13 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
         yield process
 
 
-def read_to_the_end(port: int, path: str, body: dict[str, Any], end: bytes | None, name: str, encoding: str) -> bool:
+def read_to_the_end(
+    port: int, path: str, body: dict[str, Any], end: bytes | None, name: str, encoding: str, together: threading.Barrier
+) -> bool:
     """Whether the end of the answer came; returns at its very byte."""
     text = json.dumps(body).encode()
     with socket.create_connection(("127.0.0.1", port), timeout=10) as talking:
+        together.wait(10)
         talking.sendall(
             f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(text)}\r\nX-Request-ID: {name}\r\n"
             f"{encoding}\r\n".encode() + text
@@ -69,7 +72,7 @@ def read_to_the_end(port: int, path: str, body: dict[str, Any], end: bytes | Non
                     if len(answer) == length:
                         return True
         except ConnectionResetError:
-            pass
+            pass  # killed for another one's sake
         return False
 
 
@@ -86,13 +89,11 @@ def test_whoever_has_read_the_end_has_left_a_record(
     setting = write_setting(tmp_path, simulator.ports, providers=[provider])
     for turn in range(KILLS if reactor == "uvloop" else KILLS // 2):
         with proxy_process(tmp_path, setting, twistd) as process, ThreadPoolExecutor(1 + OTHERS) as pool:
-            killed = threading.Event()
+            together = threading.Barrier(1 + OTHERS)
 
-            def client(name: str, pid: int = process.pid, killed: threading.Event = killed) -> None:
-                if read_to_the_end(setting.ports[provider], path, body, end, name, encoding):
-                    if not killed.is_set():
-                        os.kill(pid, signal.SIGKILL)
-                        killed.set()
+            def client(name: str, pid: int = process.pid, together: threading.Barrier = together) -> None:
+                if read_to_the_end(setting.ports[provider], path, body, end, name, encoding, together):
+                    os.kill(pid, signal.SIGKILL)  # nobody has waited for the process yet: the pid is its own
                     ended.append(name)
 
             calls = [pool.submit(client, f"{turn}-{index}") for index in range(1 + OTHERS)]
