@@ -26,63 +26,68 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     answer = call.answer
     scanner = answer.scanner if answer is not None else None
     reading = scanner.reading if scanner is not None else None
-    route, labels, facts, refusal = call.route, call.labels, call.facts, call.refusal
+    route, labels, refusal = call.route, call.labels, call.refusal
     kind = route.kind
-    upstream_status = call.status if answer is not None else None
     source, reason = judge(
         call.outcome,
         model_call=None if kind is None else kind.model_call,
         sent=call.sent,
-        status=upstream_status,
+        status=call.status if answer is not None else None,
         reading=reading,
     )
     if answer is not None and answer.unplugged and source != "reported":
         reason = "scanner-failed"
-    request_model = facts.model or route.model
+    request_model = call.facts.model or route.model
     model = (reading.model if reading is not None else None) or request_model
     duration = ended_at - call.began
-    ttfb = None if call.first_byte_at is None else call.first_byte_at - call.began
-    response_bytes = 0 if answer is None else answer.bytes
-    client_id = call.client_request_id
-    upstream_id = call.upstream_request_id
+    provider = port.provider
+    # the required ones by position, the others where there is something to say: see `RequestRecord`
     record = RequestRecord(
-        timestamp=timestamp(call.admitted_at + duration),
-        request_id=call.request_id,
-        provider=port.provider.name,
-        port=port.name,
-        outcome=call.outcome,
-        usage_source=source,
-        usage_reason=reason,
-        method=call.method.decode("ascii", "replace") or None,
-        path=route.path or None,
-        status=call.status,
-        streaming=call.streaming,
-        model=None if model is None else clip(model, MODEL_MAX),
-        request_model=None if request_model is None else clip(request_model, MODEL_MAX),
-        refusal=None if refusal is None else refusal.type,
-        refusal_code=None if refusal is None else refusal.code,
-        reason=call.reason,
-        request_bytes=call.request_bytes,
-        response_bytes=response_bytes,
-        framing=call.upstream_framing,
-        admitted_at=timestamp(call.admitted_at),
-        duration_ms=milliseconds(duration),
-        ttfb_ms=None if ttfb is None else milliseconds(ttfb),
-        queue_ms=None if call.queue_seconds is None else milliseconds(call.queue_seconds),
-        connect_ms=None if call.connect_seconds is None else milliseconds(call.connect_seconds),
-        attempts=call.attempts,
-        client_request_id=None if client_id is None else client_id.decode("ascii"),
-        upstream_request_id=None if upstream_id is None else upstream_id.decode("ascii"),
-        feature=kind.name if kind is not None else None,
-        billing=call.billing,
-    )
+        timestamp(call.admitted_at + duration), call.request_id, provider.name, port.name, call.outcome, source,
+        milliseconds(duration),
+    )  # fmt: skip
+    record.usage_reason = reason
+    record.method = call.method.decode("ascii", "replace") or None
+    record.path = route.path or None
+    record.status = call.status
+    record.streaming = call.streaming
+    if model is not None:
+        record.model = clip(model, MODEL_MAX)
+    if request_model is not None:
+        record.request_model = record.model if request_model is model else clip(request_model, MODEL_MAX)
+    record.request_bytes = call.request_bytes
+    record.admitted_at = timestamp(call.admitted_at)
+    record.attempts = call.attempts
+    ttfb = None
+    response_bytes = 0
+    if answer is not None:
+        record.response_bytes = response_bytes = answer.bytes
+        record.framing = call.upstream_framing
+        record.billing = call.billing
+        if call.upstream_request_id is not None:
+            record.upstream_request_id = call.upstream_request_id.decode("ascii")
+    if call.first_byte_at is not None:
+        ttfb = call.first_byte_at - call.began
+        record.ttfb_ms = milliseconds(ttfb)
+    if refusal is not None:
+        record.refusal = refusal.type
+        record.refusal_code = refusal.code
+    record.reason = call.reason
+    if call.queue_seconds is not None:
+        record.queue_ms = milliseconds(call.queue_seconds)
+    if call.connect_seconds is not None:
+        record.connect_ms = milliseconds(call.connect_seconds)
+    if call.client_request_id is not None:
+        record.client_request_id = call.client_request_id.decode("ascii")
+    if kind is not None:
+        record.feature = kind.name
     if labels is not NO_LABELS:
         record.feature = labels.feature or record.feature
         record.user = labels.user
         record.run = labels.run
         record.conversation = labels.conversation
         record.initiator = labels.initiator
-    if port.provider.interaction_id:  # Copilot
+    if provider.interaction_id:  # Copilot
         record.x_initiator = _INITIATORS.get(labels.initiator)
     usage_line = None
     if source != "none":

@@ -38,6 +38,7 @@ def assemble(settings: Settings, reactor: Any, foreground: bool) -> IService:
         settings.service.log_dir,
         call_from_thread=reactor.callFromThread if loop is None else loop.call_soon_threadsafe,
         clock=reactor,
+        call_soon=None if loop is None else loop.call_soon,
     )
     shared = Shared(settings, reactor, network_of(reactor), journal, time.monotonic, time.time)
     return Lifecycle(ProxyService(settings, reactor, shared), reactor, foreground)

@@ -40,10 +40,6 @@ READ_ON_BYTES = 64 * 1024
 UNPEEKED = Peek()
 
 
-def _nowhere(data: bytes) -> None:
-    """Where an answer goes whose client has left."""
-
-
 class Call:
     """One call.  What is public is read by `accounting` for the record."""
 
@@ -273,26 +269,13 @@ class Call:
         if framing == CLOSE or port.draining:
             self._close = True
         client = self._client
-        self.answer = Answer(
+        self.answer = self._upstream.answer = Answer(
             self, port.response_head(self, head, framing, self._minor, self._close), framing, scanner,
-            _nowhere if client is None else client.transport.write,
+            self._discard if client is None else client.transport.write,
         )  # fmt: skip
         self._let_go_of_request()
         if client is not None and client.held:
             self._upstream.pause()
-
-    def response_begun(self) -> None:
-        """A read ended with the head."""
-        if self.answer is not None:
-            self.answer.begun()
-
-    def response_body(self, data: bytes) -> None:
-        """A piece of the answer's body."""
-        answer = self.answer
-        if answer is not None:
-            answer.body(data)
-            if self._read_on_from is not None:
-                self._read_on(answer)
 
     def response_end(self, data: bytes, trailers: list[Header]) -> None:
         """The answer is whole."""
@@ -321,7 +304,7 @@ class Call:
         """The client is gone."""
         self._client = None
         if self.answer is not None:
-            self.answer.write = _nowhere
+            self.answer.write = self._discard
         if self._upstream is None:
             self.end(outcomes.CLIENT_LEFT)
             self._maybe_over()
@@ -341,9 +324,10 @@ class Call:
             self._give_up_upstream()
             self.end(outcomes.CLIENT_LEFT)
 
-    def _read_on(self, answer: Answer) -> None:
-        assert self._read_on_from is not None
-        if self._upstream is not None and answer.bytes - self._read_on_from > READ_ON_BYTES:
+    def _discard(self, data: bytes) -> None:
+        """In place of the client's transport once the client has left."""
+        answer = self.answer
+        if self._read_on_from is not None and answer is not None and answer.bytes - self._read_on_from > READ_ON_BYTES:
             self._give_up_upstream()
             self.end(outcomes.CLIENT_LEFT)
 

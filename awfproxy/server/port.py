@@ -13,7 +13,7 @@ import txaio
 
 from awfproxy.core import origin, refusals, request
 from awfproxy.core.decoders import decode_body
-from awfproxy.core.heads import RequestRules, ResponseRules
+from awfproxy.core.heads import RequestRules, ResponseRules, wants_websocket
 from awfproxy.core.message import RequestHead, ResponseHead
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.refusals import Refusal
@@ -103,7 +103,7 @@ class Port:
         """Why this request is not taken."""
         if self.shared.draining:
             return refusals.draining()
-        if b"upgrade" in head.fields:
+        if b"upgrade" in head.fields and wants_websocket(head):
             return refusals.upgrade_not_supported()
         if route.upstream_target is None:
             return refusals.bad_target()

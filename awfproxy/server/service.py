@@ -7,6 +7,7 @@ journal writes what waits; the admin listener goes last, so that a drain can be 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import resource
@@ -26,7 +27,7 @@ from awfproxy.core.origin import foreign
 from awfproxy.core.settings import Settings
 from awfproxy.server.admin import AdminPages, AdminSite, admin_service
 from awfproxy.server.exposition import Exposition
-from awfproxy.server.health import DRAINING, READY
+from awfproxy.server.health import DRAINING, READY, journal_condition
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port, json_answer
 from awfproxy.server.reactor_network import listen_slowly
@@ -42,6 +43,11 @@ SWEEP_SECONDS = 0.5
 FLUSH_SECONDS = 10.0
 #: files a process should be allowed to open; each call takes two
 FILES_WANTED = 65_536
+#: free bytes at the end of the heap that are kept, and the size from which a block is mapped by itself: the largest
+#: request body and its parts
+KEPT_BYTES = 64 * 1024 * 1024
+#: malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 #: allocations between two collections of the youngest generation: a call leaves almost no cycles, and collecting the
 #: thousands of objects of open streams over and over would show as pauses
 GC_THRESHOLD = 50_000
@@ -103,9 +109,10 @@ class ProxyService(Service):
         """
         super().startService()
         _allow_files()
+        _keep_memory()
         shared = self._shared
         shared.journal.start()
-        shared.health.watch("journal", lambda: shared.journal.degraded)
+        shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
         self._admin.startService()
         for port, listening in self._bound:
             if listening is not None:
@@ -202,6 +209,20 @@ class ProxyService(Service):
         if self._emptied is not None and not self._running():
             emptied, self._emptied = self._emptied, None
             emptied.callback(None)
+
+
+def _keep_memory() -> None:
+    """Let the C library keep the memory of large bodies and use it again.
+
+    By default glibc maps blocks of over 128 KB anew each time, and the page faults of a fresh 1 MB cost more than all
+    else that is done with it (measured: 940 us against 95).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # not glibc
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _allow_files() -> None:

@@ -27,6 +27,7 @@ from awfproxy.wire.faults import Fault
 from awfproxy.wire.responses import ResponseReader
 
 if TYPE_CHECKING:
+    from awfproxy.server.answer import Answer
     from awfproxy.server.call import Call
 
 log = txaio.make_logger()
@@ -40,7 +41,7 @@ IDLE_SECONDS = 55.0
 class UpstreamConnection(Protocol):
     """One connection to the provider."""
 
-    __slots__ = ("_deadline", "_expired", "_pool", "busy", "call", "connected", "paused", "reader", "reused", "since", "transport", "up")
+    __slots__ = ("_deadline", "_expired", "_pool", "answer", "busy", "call", "connected", "paused", "reader", "reused", "since", "transport", "up")
 
     transport: Transport  # type: ignore[assignment]
 
@@ -50,6 +51,8 @@ class UpstreamConnection(Protocol):
         self._deadline: IDelayedCall | None = None
         self._expired = False
         self.call: Call | None = call
+        #: the call's answer, from its head on
+        self.answer: Answer | None = None
         self.reader = ResponseReader()
         #: counted as busy by the pool
         self.busy = False
@@ -99,7 +102,7 @@ class UpstreamConnection(Protocol):
 
     def abandon(self) -> None:
         """The call wants nothing more of this connection."""
-        self.call = None
+        self.call = self.answer = None
         if self.up:
             self.transport.abortConnection()
 
@@ -118,45 +121,51 @@ class UpstreamConnection(Protocol):
         if call is None:
             self.transport.abortConnection()  # nothing was asked
             return
+        reader = self.reader
+        answer = self.answer
         try:
-            reader = self.reader
-            fault = reader.feed(data)
-            if fault is None and not reader.complete and reader.head is None:
-                body = reader.body()
-                if body:
-                    call.response_body(body)
+            if answer is not None:
+                body = reader.more(data)
+                if body is not None:
+                    if body:
+                        answer.body(body)
+                else:
+                    self._turn(call, reader, reader.fault)
             else:
-                self._turn(call, reader, fault)
+                self._turn(call, reader, reader.feed(data))
         except Exception:
             log.failure("a call broke on its answer")
             call.broke()
 
     def _turn(self, call: Call, reader: ResponseReader, fault: Fault | None) -> None:
-        """A read that holds more than a piece of the body."""
+        """A read that holds more than a piece of the body: a head, the end, or a fault."""
         if reader.head is not None:
             head, reader.head = reader.head, None
             call.response_head(head)
             if self.call is not call:
                 return  # the call goes another way
+        answer = self.answer
         body = reader.body()
         if reader.complete:
             self._settle()
             call.response_end(body, reader.trailers)
         elif fault is not None:
             self.abandon()
-            if body:
-                call.response_body(body)
+            if body and answer is not None:
+                answer.body(body)
             call.upstream_lost(fault.reason, retryable=False)
-        elif body:
-            call.response_body(body)
-        else:
-            call.response_begun()
+        elif answer is not None:
+            if body:
+                answer.body(body)
+            else:
+                answer.begun()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is no more."""
         was_up, self.up = self.up, False
         self._end_dial()
         call, self.call = self.call, None
+        self.answer = None
         self._pool.lost(self)
         if call is None:
             return
@@ -185,7 +194,7 @@ class UpstreamConnection(Protocol):
 
     def _settle(self) -> None:
         """The answer is whole: into the pool, or away."""
-        self.call = None
+        self.call = self.answer = None
         reader = self.reader
         if reader.keep_alive and not reader.surplus and self.transport.unsent() == 0:
             self.resume()

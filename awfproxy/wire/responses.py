@@ -34,7 +34,7 @@ class ResponseReader:
 
     __slots__ = (
         "_awaiting", "_headers", "_interim", "_no_body", "_own", "_parser", "_pieces", "_reason", "_wire", "complete",
-        "framing", "head", "keep_alive", "on_body", "started", "surplus", "trailers",
+        "fault", "framing", "head", "keep_alive", "on_body", "started", "surplus", "trailers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -56,6 +56,8 @@ class ResponseReader:
         self.head: ResponseHead | None = None
         #: the answer is whole
         self.complete = False
+        #: what was wrong with the last `more`
+        self.fault: Fault | None = None
         #: a byte of the answer came
         self.started = False
         #: the connection may carry another call
@@ -84,6 +86,21 @@ class ResponseReader:
         except httptools.HttpParserError:
             return self._broken()
         return None
+
+    def more(self, data: bytes) -> bytes | None:
+        """Take one read in the middle of a body, where nearly all reads are: its bytes; None: look as after `feed`.
+
+        One step instead of two; ``fault`` holds what `feed` would have returned.
+        """
+        try:
+            self._parser.feed_data(data)  # type: ignore[union-attr]
+        except httptools.HttpParserError:
+            self.fault = self._broken()
+            return None
+        if self.complete:
+            return None
+        pieces = self._pieces
+        return pieces.pop() if len(pieces) == 1 else self.body()
 
     def body(self) -> bytes:
         """Body bytes since the last call."""
