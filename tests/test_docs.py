@@ -11,6 +11,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ NO_BOUNDS = {
 
 
 def blocks(page: Path, language: str = "") -> list[str]:
-    """The fenced blocks of a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a page in a language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 def prose(page: Path) -> str:
@@ -122,7 +124,7 @@ def test_commands_exist(page: str, words: list[str]) -> None:
         assert rest[0] in command.commands
         command = command.commands[rest.pop(0)]
     options = {name: option for option in command.params for name in option.opts if name.startswith("-")}
-    for word, value in zip(rest, [*rest[1:], ""], strict=True):
+    for word, value in pairwise([*rest, ""]):
         if word.startswith("-"):
             choices = getattr(options[word].type, "choices", None)
             assert choices is None or value in choices

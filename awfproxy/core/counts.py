@@ -143,6 +143,9 @@ def normalise(raw: dict[str, Any], excludes_cache: bool) -> Usage:
     `excludes_cache`: the document has Anthropic's shape, whose ``input_tokens`` are without cached ones.
     """
     given = _copilot_counts(raw) if "token_details" in raw else raw
+    cache_write, _ = _pick(given, fields.CACHE_WRITE_NAMES)
+    if cache_write is None and isinstance(raw.get("copilot_usage"), dict):
+        cache_write, _ = _pick(_copilot_counts(raw["copilot_usage"]), fields.CACHE_WRITE_NAMES)
     input_tokens, input_name = _pick(given, fields.INPUT_NAMES)
     output_tokens, _ = _pick(given, fields.OUTPUT_NAMES)
     reasoning, _ = _pick(given, fields.REASONING_NAMES)
@@ -160,7 +163,7 @@ def normalise(raw: dict[str, Any], excludes_cache: bool) -> Usage:
         input_tokens=_add(input_tokens, extra),
         output_tokens=_add(output_tokens, beside),
         cache_read_tokens=_pick(given, fields.CACHE_READ_NAMES)[0],
-        cache_write_tokens=_pick(given, fields.CACHE_WRITE_NAMES)[0],
+        cache_write_tokens=cache_write,
         reasoning_tokens=reasoning,
         input_tokens_include_cache=include_cache,
         raw=raw,
@@ -177,8 +180,14 @@ def _anthropic_names(raw: dict[str, Any]) -> bool:
     return "input_tokens" in raw and ("cache_read_input_tokens" in raw or "cache_creation_input_tokens" in raw)
 
 
+def writes_cache(raw: dict[str, Any]) -> bool:
+    """Does this ``copilot_usage`` tell of cache writes?  Copilot lumps them into ``prompt_tokens`` without a name."""
+    return bool(_pick(_copilot_counts(raw), fields.CACHE_WRITE_NAMES)[0])
+
+
 def _copilot_counts(raw: dict[str, Any]) -> dict[str, Any]:
-    details = raw["token_details"]
+    """``copilot_usage`` in the names of a usage object."""
+    details = raw.get("token_details")
     counts: dict[str, Any] = {}
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and (name := fields.COPILOT_TYPES.get(str(detail.get("token_type")))):

@@ -178,9 +178,11 @@ class Brotli(Decoder):
             self._borrow((1 << log) + TABLES_MEMORY)
             self._unpacker = brotli.Decompressor()
         unpacker = self._unpacker
-        yield unpacker.process(data, output_buffer_limit=STEP)
-        while not unpacker.can_accept_more_data():
-            yield unpacker.process(b"", output_buffer_limit=STEP)
+        piece = unpacker.process(data, output_buffer_limit=STEP)
+        # input that was taken whole may still have output waiting, and only asking tells
+        while piece or not (unpacker.can_accept_more_data() or unpacker.is_finished()):
+            yield piece
+            piece = b"" if unpacker.is_finished() else unpacker.process(b"", output_buffer_limit=STEP)
         self.complete = unpacker.is_finished()
 
 

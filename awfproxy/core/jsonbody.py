@@ -54,7 +54,9 @@ class JsonBody:
     @property
     def framing(self) -> str:
         """What it is, as far as seen."""
-        return "ndjson" if self._lines is not None or self._documents > 1 else "json-array" if self._array else "json"
+        if self._array:
+            return "json-array"
+        return "ndjson" if self._lines is not None or self._documents > 1 else "json"
 
     def feed(self, data: bytes) -> bool:
         """Read the next piece; always True: nothing is held."""

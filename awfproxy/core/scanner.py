@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from .usage import Reading, Usage
 __all__ = ["DecoderMemory", "Reading", "Scanner", "Usage"]
 
 #: The first bytes that tell a coding that its header names from plain text.
-HEAD = 8
+HEAD = 16
 
 #: The first bytes that tell a coding that no header names; what such a body begins with.
 _MAGIC = 4
@@ -28,8 +29,8 @@ _SPACE = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 #: How a server-sent event may begin; a comment's colon besides.
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"data\n", b"data\r")
-#: No coding's stream begins so (in br, "{" alone is an empty one).
-_PLAIN = (b'{"', b"{\n", b"{\r", b"{ ", b'[{"', b"data:", b"event:", b"id: ", b": ")
+#: No coding's stream begins so: in br "{" alone is an empty one, but many begin with "[".
+_PLAIN = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{[\s"}]|\[(?:\s+\{|\{\s*")|data:|event:|id: |: )')
 
 
 class Framing(Protocol):
@@ -218,7 +219,7 @@ class Scanner:
         if self._codings:
             if len(head) < HEAD and not over:
                 return None
-            if not head.startswith(_PLAIN):
+            if not _PLAIN.match(head):
                 shown = sniff(head)
                 fits = shown is None or shown == self._codings[-1].removeprefix(b"x-")
                 return self._coded(self._codings if fits else [shown])  # type: ignore[list-item]

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from .counts import RAW_MAX, Usage, normalise, parse, sound
+from .counts import RAW_MAX, Usage, normalise, parse, sound, writes_cache
 from .dialects import OTHER
 from .fields import COUNT_PLACES, FINISH_PLACES, MODEL_PLACES, USAGE_PLACES
 from .outline import NONE, SOME, Outline
@@ -27,6 +27,7 @@ USAGE_ONLY = 2
 
 _ANTHROPIC_STREAM = (b'"message_start"', b'"message_delta"')
 _MODEL_MAX = 256
+_COPILOT = "copilot_usage"
 _USAGE_PATHS = frozenset([place.path for place in USAGE_PLACES] + [path for _, path in COUNT_PLACES])
 
 
@@ -148,6 +149,10 @@ class Reading:
             else:
                 self._excludes_cache = kind == b'"message"'
                 self._raw = given
+                if _COPILOT in paths and place.path != _COPILOT:
+                    details = parse(outline[_COPILOT])
+                    if details is not None and writes_cache(details):
+                        given[_COPILOT] = details
                 self._size = len(outline[place.path])
             return True
         return self._rank <= 1 and self._take_counts(outline)
