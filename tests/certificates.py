@@ -29,11 +29,18 @@ class Certificates(msgspec.Struct, frozen=True):
         return f"ssl:{port}:interface=127.0.0.1:privateKey={self.key}:certKey={self.certificate}"
 
 
-def make_certificates(directory: Path, names: tuple[str, ...] = ("localhost",)) -> Certificates:
-    """An authority and a certificate for 127.0.0.1 and ``names``, written to ``directory``."""
+def make_certificates(
+    directory: Path, names: tuple[str, ...] = ("localhost",), lifetime: datetime.timedelta = LIFETIME
+) -> Certificates:
+    """An authority and a certificate for 127.0.0.1 and ``names``, written to ``directory``.
+
+    :param lifetime: of both, from now on; negative: they have expired
+    """
     now = datetime.datetime.now(datetime.UTC)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "awfproxy test authority")])
+    # a name of its own: among several authorities OpenSSL finds the issuer by name
+    serial = f"{x509.random_serial_number():x}"
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"awfproxy test authority {serial}")])
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
 
     def begun(name: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
@@ -43,8 +50,8 @@ def make_certificates(directory: Path, names: tuple[str, ...] = ("localhost",)) 
             .issuer_name(issuer)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(minutes=5))
-            .not_valid_after(now + LIFETIME)
+            .not_valid_before(now - datetime.timedelta(days=2))
+            .not_valid_after(now + lifetime)
         )
 
     authority = (

@@ -16,13 +16,11 @@ from typing import Any
 
 from awfproxy.simulator.processes import free_ports
 from awfproxy.simulator.setting import Setting
-from tests.corpus_cases import CODINGS, IN_SCOPE, Case, cases, expected, records, recorded
+from tests.corpus_cases import CODINGS, IN_SCOPE, Case, cases, expected, recorded, records
 from tests.far_end import FarEnd, read_request
 from tests.processes import proxy_process
 
 PORTS = ("openai", "anthropic", "copilot", "gemini", "vertex", "generic")
-#: answers that are read differently from what the corpus expects, and why the corpus is not followed
-EXCEPTIONS: dict[str, str] = {}
 
 _CASE = re.compile(rb"\r\nx-case: ([^\r]+)", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
@@ -141,7 +139,7 @@ def test_every_recorded_answer(corpus: Path, tmp_path: Path) -> None:
 
 
 def compare(seen: dict[str, dict[str, Any]], usages: dict[str, dict[str, Any]]) -> list[str]:
-    """Print the table of what agrees; the differences in scope that are not among the known exceptions."""
+    """Print the table of what agrees; the differences in scope."""
     table: dict[tuple[str, str], list[int]] = collections.defaultdict(lambda: [0, 0])
     told: list[str] = []
     examples: list[str] = []
@@ -154,7 +152,7 @@ def compare(seen: dict[str, dict[str, Any]], usages: dict[str, dict[str, Any]]) 
             if want == have:
                 continue
             text = f"{record['id']} ({kind[0]} {kind[1]}, {coding or 'identity'}, {record['status']}): {have}, not {want}"
-            if kind in IN_SCOPE and record["id"] not in EXCEPTIONS:
+            if kind in IN_SCOPE:
                 told.append(text)
             elif not coding:
                 examples.append(text)

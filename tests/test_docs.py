@@ -42,7 +42,6 @@ NO_BOUNDS = {
     "server.recovery.ROTATED_MAX",
     "server.recovery.TAIL_BYTES",
     "server.service.GC_THRESHOLD",
-    "server.sockets.FIRST_PASSED",
     "server.tallies.MODEL_LABEL_MAX",  # the length of a label's text
     "server.tls.RECORD",
 }

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 import brotli
 
 if sys.version_info >= (3, 14):
-    from compression import zstd
+    from compression import zstd as zstd
 else:
-    from backports import zstd
+    from backports import zstd as zstd
 
 #: All decoders of the process together: 32 of the largest, or 5,000 of gzip.
 MEMORY_MAX = 256 * 1024 * 1024

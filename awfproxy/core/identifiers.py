@@ -12,9 +12,7 @@ hand out the same ids.
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -30,9 +28,7 @@ _COUNTS: Final = tuple(f"{count:02x}" for count in range(DRAW_IDS))  # a look-up
 _valid_client_id = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:/+=@~-]{0,%d}" % (CLIENT_ID_MAX - 1)).fullmatch
 
 
-def request_ids(
-    now: Callable[[], float] = time.time, random: Callable[[int], bytes] = os.urandom
-) -> Callable[[], str]:
+def request_ids(now: Callable[[], float], random: Callable[[int], bytes]) -> Callable[[], str]:
     """A source of request ids; call it for the next one: 36 characters, valid as a header value and as a key.
 
     :param now: seconds since the epoch

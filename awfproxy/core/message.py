@@ -16,7 +16,9 @@ class RequestHead:
     transfer-encoding) have been checked by `wire`.
     """
 
-    __slots__ = ("chunked", "content_length", "expect_continue", "fields", "headers", "keep_alive", "method", "minor", "target")
+    __slots__ = (
+        "chunked", "content_length", "expect_continue", "fields", "headers", "keep_alive", "method", "minor", "target",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -1,12 +1,13 @@
 """Usage objects that are plain, read in one pass: what nearly every answer brings.
 
-Plain is an object of known names with sound counts, nothing else: then there is nothing to leave out, and each member is
-looked up once in a table of roles made from the rows of `fields`.  Whatever is not plain is left to `counts`, whose answer
-is the same by law (tests/core/test_plain_usage.py), only six times as dear.
+Plain is an object of known names with sound counts, nothing else: then there is nothing to leave out, and each member
+is looked up once in a table of roles made from the rows of `fields`.  Whatever is not plain is left to `counts`, whose
+answer is the same by law (tests/core/test_plain_usage.py), only six times as dear.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from .counts import Usage
@@ -38,6 +39,7 @@ _BYSTANDERS: Final = (
 _GROUPS: Final = ("server_tool_use", "cache_creation")
 #: members whose value is a short enumeration
 _WORDS: Final = frozenset(("service_tier", "speed", "inference_geo", "trafficType"))
+_WORD: Final = re.compile(r"[A-Za-z0-9_.:-]*").fullmatch
 #: characters of an enumeration's word
 _WORD_MAX: Final = 64
 
@@ -94,19 +96,20 @@ def read_plain(given: dict[str, Any], excludes_cache: bool) -> Usage | None:
         elif value is None:
             if key not in _OUTER and key not in _INNER and key not in _WORDS:
                 return None
-        elif kind is not str or key not in _WORDS or len(value) > _WORD_MAX or not (value.isascii() and value.isalnum()):
+        elif kind is not str or key not in _WORDS or len(value) > _WORD_MAX or _WORD(value) is None:
             return None
     tokens_in, tokens_out, read, write, reasoning, extra_in, beside, total = figures
-    if beside is None and reasoning and tokens_out is not None and total is not None:
-        # xAI's chat: the total alone tells that reasoning stands beside the completion
-        if total == (tokens_in or 0) + tokens_out + reasoning:
-            beside = reasoning
+    if (
+        beside is None
+        and reasoning
+        and tokens_out is not None
+        and total == (tokens_in or 0) + tokens_out + reasoning
+    ):
+        beside = reasoning  # xAI's chat: the total alone tells that reasoning stands beside the completion
     include_cache = None if tokens_in is None else INPUT_NAMES[ranks[_INPUT]].include_cache
     if include_cache is None:
-        include_cache = not (
-            excludes_cache
-            or ("input_tokens" in given and ("cache_read_input_tokens" in given or "cache_creation_input_tokens" in given))
-        )
+        anthropic = "cache_read_input_tokens" in given or "cache_creation_input_tokens" in given
+        include_cache = not (excludes_cache or (anthropic and "input_tokens" in given))
     if extra_in is not None:
         tokens_in = extra_in + (tokens_in or 0)
     if beside is not None:

@@ -11,12 +11,13 @@ odd sizes) reaches a parser that might read it differently.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import txaio
 
 from awfproxy.core.holdback import Holdback
 from awfproxy.core.message import Header
+from awfproxy.core.records import BodyFraming
 from awfproxy.core.scanner import Scanner
 
 if TYPE_CHECKING:
@@ -24,8 +25,14 @@ if TYPE_CHECKING:
 
 log = txaio.make_logger()
 
+#: bytes held after the terminal event, while its record is being written, at which the upstream is paused
+HELD_MAX = 64 * 1024
+
 #: how the client is shown the end of the body
-LENGTH, CHUNKED, CLOSE, NO_BODY = "content-length", "chunked", "close", "none"
+LENGTH: Final = "content-length"
+CHUNKED: Final = "chunked"
+CLOSE: Final = "close"
+NO_BODY: Final = "none"
 
 
 class _Passing:
@@ -50,12 +57,13 @@ class Answer:
     """What has come of an answer, and what of it has gone on."""
 
     __slots__ = (
-        "_back", "_call", "_chunked", "_committed", "_finished", "_gate", "_head", "_read", "_recorded", "_rest", "_tail", "broken", "bytes",
+        "_back", "_call", "_chunked", "_committed", "_finished", "_gate", "_head", "_read", "_recorded", "_rest",
+        "_tail", "broken", "bytes",
         "framing", "quiet", "scanner", "unplugged", "write",
     )  # fmt: skip
 
     def __init__(
-        self, call: Call, head: bytes, framing: str, scanner: Scanner | None, write: Callable[[bytes], None]
+        self, call: Call, head: bytes, framing: BodyFraming, scanner: Scanner | None, write: Callable[[bytes], None]
     ) -> None:
         self._call = call
         #: the head for the client, until it has gone
@@ -155,6 +163,8 @@ class Answer:
         self._send(rest, self._tail if self._finished else b"")
         if self._finished or self.broken:
             self._call.delivered()
+        else:
+            self._call.let_upstream_go_on()
 
     def cut(self) -> None:
         """The end will not come: nothing more is read; what is held goes at `release`, and then the client is cut."""
@@ -180,6 +190,8 @@ class Answer:
         back = self._hold(len(data))
         if self._committed or scanner is None:
             back.take(data, 0, None)
+            if len(back) > HELD_MAX:
+                self._call.hold_upstream()
             return
         passed = back.take(data, self.bytes if self.unplugged else scanner.safe, scanner.cut)
         if not back:

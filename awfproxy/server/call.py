@@ -1,8 +1,8 @@
 """The life of one call: from its head to its record.
 
-A call begins when a client's head is whole.  Its body is gathered, it is sent upstream, its answer goes through `answer`,
-and it ends exactly once (`end`), whatever happens: that makes the record, and when the record is in the kernel
-(`recorded`) what was held back goes to the client and the call is over.
+A call begins when a client's head is whole.  Its body is gathered, it is sent upstream, its answer goes through
+`answer`, and it ends exactly once (`end`), whatever happens: that makes the record, and when the record is in the
+kernel (`recorded`) what was held back goes to the client and the call is over.
 
 Steps:  begin → (memory, body) → dispatch → connected → response_head → answer … → end → recorded → delivered
 Ways out before the answer: refuse, connect_failed, upstream_lost, timed out, client_left, drained.
@@ -18,6 +18,7 @@ from awfproxy.core.heads import client_request_id, upstream_request_id
 from awfproxy.core.labels import NO_LABELS, labels
 from awfproxy.core.message import Header, RequestHead, ResponseHead
 from awfproxy.core.outcomes import Outcome
+from awfproxy.core.records import BodyFraming
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.request import Peek
 from awfproxy.core.scanner import Scanner
@@ -43,7 +44,7 @@ UNPEEKED = Peek()
 class Call:
     """One call.  What is public is read by `accounting` for the record."""
 
-    # What most calls never change is set here and not in each: a call is made for every request, and an attribute costs.
+    # What most calls never change is set here and not in each: there is a call for every request.
     _body: list[bytes] | bytes
     _borrowed = 0
     _body_size = 0
@@ -73,7 +74,7 @@ class Call:
     #: the whole request was handed to an upstream connection
     sent = False
     status: int | None = None
-    upstream_framing: str | None = None
+    upstream_framing: BodyFraming | None = None
     upstream_request_id: bytes | None = None
     billing: Billing | None = None
     answer: Answer | None = None
@@ -194,7 +195,9 @@ class Call:
     def connected(self) -> None:
         """An upstream connection stands: send the request."""
         upstream, head, body = self._upstream, self._head, self._body
-        assert upstream is not None and head is not None and isinstance(body, bytes)
+        assert upstream is not None
+        assert head is not None
+        assert isinstance(body, bytes)
         now = self._port.monotonic()
         if not upstream.reused:
             self.connect_seconds = now - self._waiting_since
@@ -233,7 +236,8 @@ class Call:
     def response_head(self, head: ResponseHead) -> None:
         """The answer begins."""
         port, request = self._port, self._head
-        assert request is not None and self._upstream is not None
+        assert request is not None
+        assert self._upstream is not None
         if self._asked_usage and head.status == 400:
             # some servers do not know stream_options: ask again without, and remember if that was it
             upstream, self._upstream = self._upstream, None
@@ -260,6 +264,7 @@ class Call:
                 head.fields.get(b"content-type", b""), head.fields.get(b"content-encoding", b""), port.decoder_memory,
                 take_out=take_out,
             )  # fmt: skip
+        framing: BodyFraming
         if reader.framing == NO_BODY:
             framing = NO_BODY
         elif reader.framing == LENGTH and not take_out:
@@ -285,13 +290,13 @@ class Call:
         self._maybe_over()
 
     def hold_upstream(self) -> None:
-        """The client does not keep up."""
+        """Too much waits for the client."""
         if self._upstream is not None and self.answer is not None:
             self._upstream.pause()
 
-    def resume_upstream(self) -> None:
-        """The client keeps up again."""
-        if self._upstream is not None:
+    def let_upstream_go_on(self) -> None:
+        """What was held is gone: read on, if the client keeps up."""
+        if self._upstream is not None and (self._client is None or not self._client.held):
             self._upstream.resume()
 
     # -- the end

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import txaio
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from awfproxy.core.message import RequestHead
 from awfproxy.server.call import Call
@@ -35,10 +37,14 @@ LINGER = 2.0
 LINGER_BYTES = 1024 * 1024
 
 
+@implementer(IPushProducer)
 class ClientConnection(Protocol):
     """One client."""
 
-    __slots__ = ("_ahead", "_going", "_lingered", "_port", "_reader", "_since", "call", "closing", "connected", "held", "transport")
+    __slots__ = (
+        "_ahead", "_going", "_lingered", "_port", "_reader", "_since", "call", "closing", "connected", "held",
+        "transport",
+    )  # fmt: skip
 
     transport: Transport  # type: ignore[assignment]
 
@@ -106,7 +112,7 @@ class ClientConnection(Protocol):
         """The client takes more."""
         self.held = False
         if self.call is not None:
-            self.call.resume_upstream()
+            self.call.let_upstream_go_on()
 
     def stopProducing(self) -> None:
         """The transport is gone: `connectionLost` tells."""
@@ -127,6 +133,11 @@ class ClientConnection(Protocol):
         """It is whole."""
         if self.call is not None:
             self.call.request_complete()
+
+    @property
+    def flushing(self) -> bool:
+        """The last answer has been given, and the kernel has not yet taken all of it."""
+        return self.closing and self.transport.unsent() > 0
 
     # -- what calls ask for
 
@@ -193,13 +204,23 @@ class ClientConnection(Protocol):
         if self.call is not None:
             return  # swept as a call
         if self.closing:
-            if now - self._since > LINGER:
+            if not self.flushing:
+                if now - self._since > LINGER:
+                    self.transport.loseConnection()  # in order: the kernel delivers what it has
+            elif now - self._since > self._port.settings.idle_timeout:
                 self.transport.abortConnection()
         elif self._reader.between:
             if now - self._since > KEEP_ALIVE:
                 self.transport.loseConnection()
         elif now - self._since > HEAD_TIMEOUT:
             self.transport.abortConnection()
+
+    def leave(self) -> None:
+        """The process ends: what the kernel has is still delivered, the rest is cut so that the client can tell."""
+        if self.flushing:
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
 
     def drain(self) -> None:
         """The service stops: a connection without a call is closed."""

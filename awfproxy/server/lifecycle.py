@@ -1,7 +1,7 @@
 """A process's way from start to exit: refusals to start, signals, and the exit status.
 
-twistd alone exits 143 on SIGTERM, dies of a SIGHUP that comes early, and ends mid-drain at a second signal; so the signals
-are ours (docs/running.md):
+twistd alone exits 143 on SIGTERM, dies of a SIGHUP that comes early, and ends mid-drain at a second signal; so the
+signals are ours (docs/running.md):
 
 - SIGTERM, SIGINT: drain and exit 0, or 1 if records were lost; a second one ends the drain at once
 - SIGHUP: reload; never kills
@@ -49,7 +49,7 @@ class Lifecycle(Service):
 
     def privilegedStartService(self) -> None:
         """Bind."""
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         try:
             self._proxy.privilegedStartService()
         except ListenError as error:
@@ -57,7 +57,7 @@ class Lifecycle(Service):
 
     def startService(self) -> None:
         """Open the files, accept calls."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         try:
             self._proxy.startService()
         except CannotListenError as error:
@@ -69,7 +69,7 @@ class Lifecycle(Service):
 
     def stopService(self) -> Deferred[None]:
         """Drain, flush, close."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
         stopping = self._proxy.stopService()
         stopping.addErrback(self._stop_failed)

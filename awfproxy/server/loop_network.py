@@ -7,7 +7,9 @@ asyncio calls a protocol's ``data_received``; here that attribute *is* the Twist
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +25,8 @@ from awfproxy.server.network import BACKLOG, WRITE_HIGH, WRITE_LOW, Listener
 #: made once: a Failure per closed connection costs more than the close
 CLOSED = Failure(ConnectionDone())
 LOST = Failure(ConnectionLost())
+#: struct linger: on, no seconds
+NO_LINGER = struct.pack("ii", 1, 0)
 #: seconds between attempts on a name's addresses: RFC 8305 section 5 recommends 250 ms
 HEAD_START = 0.25
 
@@ -36,7 +40,7 @@ class LoopTransport(asyncio.Protocol):
         self.protocol = protocol
         self._producer: IPushProducer | None = None
         self._loop_transport: Any = None
-        self.data_received = protocol.dataReceived
+        self.data_received = protocol.dataReceived  # type: ignore[method-assign]
         self.write: Callable[[bytes], None] = _unconnected
 
     # -- as asyncio's protocol
@@ -46,7 +50,7 @@ class LoopTransport(asyncio.Protocol):
         self._loop_transport = transport
         self.write = transport.write
         transport.set_write_buffer_limits(WRITE_HIGH, WRITE_LOW)
-        self.protocol.makeConnection(self)  # type: ignore[arg-type]
+        self.protocol.makeConnection(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The loop let go of the socket."""
@@ -67,13 +71,16 @@ class LoopTransport(asyncio.Protocol):
     # -- as Twisted's transport
 
     def loseConnection(self) -> None:
+        self.write = _unconnected  # the loop would still take more
         self._loop_transport.close()
 
     def loseWriteConnection(self) -> None:
+        self.write = _unconnected  # the loop would raise
         if self._loop_transport.can_write_eof() and not self._loop_transport.is_closing():
             self._loop_transport.write_eof()
 
     def abortConnection(self) -> None:
+        _reset_at_close(self._loop_transport)
         self._loop_transport.abort()
 
     def pauseProducing(self) -> None:
@@ -95,8 +102,17 @@ class LoopTransport(asyncio.Protocol):
 
     def switchProtocol(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        self.data_received = protocol.dataReceived
+        self.data_received = protocol.dataReceived  # type: ignore[method-assign]
         self._loop_transport.set_protocol(self)  # the loop keeps the bound method: have it look again
+
+
+def _reset_at_close(loop_transport: Any) -> None:
+    """Closing with bytes in flight is in order to the kernel; without lingering it is a reset (socket(7))."""
+    raw = loop_transport.get_extra_info("socket")
+    if raw is None or raw.fileno() < 0:
+        return  # closed already
+    with socket.socket(fileno=os.dup(raw.fileno())) as twin:  # the loop's own cannot be told
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
 
 
 def _unconnected(data: bytes) -> None:

@@ -215,6 +215,11 @@ class Port:
             client.sweep(now)
         self.pool.sweep(now)
 
+    @property
+    def flushing(self) -> int:
+        """Clients that have not been sent the whole of their last answer."""
+        return sum(client.flushing for client in self.clients)
+
     def drain(self) -> None:
         """Take no more calls; connections without one are closed."""
         for client in list(self.clients):
@@ -223,7 +228,7 @@ class Port:
     def close(self) -> None:
         """Close what is left."""
         for client in list(self.clients):
-            client.transport.abortConnection()
+            client.leave()
         self.pool.close()
 
 

@@ -1,11 +1,13 @@
 """Twisted's transports under the byte path, where there is no uvloop: any reactor, any platform.
 
-Stock ``transport.write`` queues the data and sends in the reactor's next write phase: four more system calls a chunk, and
-work done after it in the same turn delays the client.  Here a write goes straight to the socket when nothing is queued.
+Stock ``transport.write`` queues the data and sends in the reactor's next write phase: four more system calls a chunk,
+and work done after it in the same turn delays the client.  Here a write goes straight to the socket when nothing is
+queued.
 """
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +21,6 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 
 from awfproxy.server.network import WRITE_HIGH, Listener
-
 
 log = txaio.make_logger()
 
@@ -50,7 +51,7 @@ class ReactorTransport(Protocol):
             self._socket = plain
             if plain.family != socket.AF_UNIX:
                 below.setTcpNoDelay(True)
-        self._above.makeConnection(self)  # type: ignore[arg-type]
+        self._above.makeConnection(self)
 
     def connectionLost(self, reason: Failure = ConnectionDone) -> None:  # type: ignore[assignment]
         """Twisted let go of the socket."""
@@ -79,13 +80,20 @@ class ReactorTransport(Protocol):
         below.write(data)
 
     def loseConnection(self) -> None:
-        self._below.loseConnection()
+        if not self._gone:
+            self.write = _ended  # type: ignore[method-assign]
+            self._below.unregisterProducer()  # Twisted waits for more from a producer that it had paused
+            self._below.loseConnection()
 
     def loseWriteConnection(self) -> None:
-        self._below.loseWriteConnection()
+        if not self._gone:
+            self.write = _ended  # type: ignore[method-assign]
+            self._below.unregisterProducer()
+            self._below.loseWriteConnection()
 
     def abortConnection(self) -> None:
-        self._below.abortConnection()
+        if not self._gone:
+            self._below.abortConnection()
 
     def pauseProducing(self) -> None:
         if not self._gone:
@@ -105,11 +113,15 @@ class ReactorTransport(Protocol):
         below = self._below
         if self._gone or not hasattr(below, "_tempDataBuffer"):
             return 0
-        return len(below.dataBuffer) - below.offset + sum(map(len, below._tempDataBuffer))
+        return int(len(below.dataBuffer) - below.offset + sum(map(len, below._tempDataBuffer)))
 
     def switchProtocol(self, protocol: Protocol) -> None:
         self._above = protocol
         self.dataReceived = protocol.dataReceived  # type: ignore[method-assign]
+
+
+def _ended(data: bytes) -> None:
+    """In place of `write` once the end was asked for: Twisted would still take more."""
 
 
 class _Build(Factory):
@@ -118,7 +130,7 @@ class _Build(Factory):
     def __init__(self, build: Callable[[], Protocol]) -> None:
         self._build = build
 
-    def buildProtocol(self, addr: IAddress) -> Protocol:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return ReactorTransport(self._build())
 
 
@@ -159,8 +171,11 @@ def listen_slowly(reactor: Any, description: str, build: Callable[[], Protocol])
 
 def _as_os_error(failure: Failure) -> None:
     """Twisted's connection errors, told as Python's: the edge where foreign exceptions become ours."""
-    if failure.check(ConnectError, DNSLookupError):
-        raise OSError(str(failure.value)) from failure.value
+    error = failure.value
+    if isinstance(error, DNSLookupError):
+        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
+    if isinstance(error, ConnectError):
+        raise OSError(error.osError or errno.ECONNABORTED, str(error)) from error
     failure.raiseException()
 
 

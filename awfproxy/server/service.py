@@ -1,18 +1,16 @@
 """The service: what starts, in which order, and how it stops.
 
 Start: sockets are bound first (a taken one ends the start), then the journal opens its files, then calls are accepted.
-Stop, each step waiting for the one before: no more connections; running calls end, the rest are cut at the deadline; the
-journal writes what waits; the admin listener goes last, so that a drain can be watched.
+Stop, each step waiting for the one before: no more connections; running calls end, the rest are cut at the deadline;
+the journal writes what waits; the admin listener goes last, so that a drain can be watched.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import resource
 import socket
-from collections.abc import Mapping
 from typing import Any
 
 import txaio
@@ -56,18 +54,16 @@ GC_THRESHOLD = 50_000
 class ProxyService(Service):
     """Ports, journal and admin listener of one process."""
 
-    def __init__(
-        self, settings: Settings, reactor: Any, shared: Shared, environ: Mapping[str, str] = os.environ
-    ) -> None:
+    def __init__(self, settings: Settings, reactor: Any, shared: Shared) -> None:
         self.settings = settings
         self.reactor = reactor
         self._shared = shared
-        self._environ = environ
         self._bound: list[tuple[Port, socket.socket | None]] = []
         self._listeners: list[Listener] = []
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._emptied: Deferred[None] | None = None
+        self._patient = True
         self.ports: list[Port] = []
         #: 1 if records were lost at the end
         self.exit_status = 0
@@ -91,12 +87,12 @@ class ProxyService(Service):
 
         :raises ListenError: an address cannot be bound
         """
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         shared = self._shared
         for each in self.settings.ports:
             port = Port(each, shared, SWEEP_SECONDS, self._local_answer)
             self.ports.append(port)
-            self._bound.append((port, open_listening(each.listen, self._environ)))
+            self._bound.append((port, open_listening(each.listen)))
         try:
             self._admin.privilegedStartService()
         except CannotListenError as error:
@@ -107,7 +103,7 @@ class ProxyService(Service):
 
         :raises OSError: a file of the journal cannot be opened
         """
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         _allow_files()
         _keep_memory()
         shared = self._shared
@@ -155,7 +151,8 @@ class ProxyService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     def end_drain(self) -> None:
-        """Do not wait for running calls any longer."""
+        """Do not wait for running calls any longer, nor for clients that do not read."""
+        self._patient = False
         for port in self.ports:
             for call in list(port.calls):
                 call.drained()
@@ -175,7 +172,7 @@ class ProxyService(Service):
             listener.close()
         for port in self.ports:
             port.drain()
-        running = self._running()
+        running = self._running()  # clients that are still being sent an answer among them
         seconds = self.settings.service.drain_timeout
         log.info("stopping: {count} calls run, {seconds:g} seconds for them", count=running, seconds=seconds)
         if running:
@@ -197,10 +194,10 @@ class ProxyService(Service):
             port.close()
         await maybeDeferred(self._admin.stopService)
         log.info("stopped")
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
 
     def _running(self) -> int:
-        return sum(len(port.calls) for port in self.ports)
+        return sum(len(port.calls) + (port.flushing if self._patient else 0) for port in self.ports)
 
     def _sweep(self) -> None:
         now = self._shared.monotonic()

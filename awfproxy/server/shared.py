@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,7 @@ class Shared:
         self.journal = journal
         self.monotonic = monotonic
         self.wall = wall
-        self.new_request_id = request_ids(wall)
+        self.new_request_id = request_ids(wall, os.urandom)
         self.tallies = Tallies()
         self.health = Health(wall, lambda: journal.last_write)
         self.body_memory = BodyMemory(settings.service.request_memory)

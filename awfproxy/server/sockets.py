@@ -1,7 +1,7 @@
 """Listening sockets, bound before anything else starts.
 
-A taken port must end the start with its reason, and a service that runs on, deaf, is the one thing that must not happen;
-so binding is done here, in the thread that starts, and only then is a socket given to a network.
+A taken port must end the start with its reason, and a service that runs on, deaf, is the one thing that must not
+happen; so binding is done here, in the thread that starts, and only then is a socket given to a network.
 """
 
 from __future__ import annotations
@@ -10,23 +10,20 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Mapping
+
+from twisted.internet.endpoints import serverFromString
 
 from awfproxy.core.endpoints import parse_endpoint
 from awfproxy.server.network import BACKLOG
-
-#: the first descriptor that systemd passes: sd_listen_fds(3)
-FIRST_PASSED = 3
 
 
 class ListenError(Exception):
     """A listener cannot be opened; the text says which, why, and what to do."""
 
 
-def open_listening(endpoint: str, environ: Mapping[str, str]) -> socket.socket | None:
+def open_listening(endpoint: str) -> socket.socket | None:
     """A bound, listening socket for a server endpoint string; None for a kind that only Twisted can open.
 
-    :param environ: where systemd's ``LISTEN_FDS`` and ``LISTEN_FDNAMES`` are looked for
     :raises ListenError: the address is taken, not allowed, or not there
     """
     parsed = parse_endpoint(endpoint)
@@ -38,7 +35,7 @@ def open_listening(endpoint: str, environ: Mapping[str, str]) -> socket.socket |
         if parsed.kind == "unix":
             return _unix(parsed.path)
         if parsed.kind == "systemd":
-            return _passed(endpoint, environ)
+            return _passed(endpoint)
     except OSError as error:
         raise ListenError(explain(endpoint, error)) from error
     return None
@@ -88,14 +85,16 @@ def _left_behind(path: str) -> bool:
     return False
 
 
-def _passed(endpoint: str, environ: Mapping[str, str]) -> socket.socket:
-    name = next((part[5:] for part in endpoint.split(":") if part.startswith("name=")), "")
-    names = environ.get("LISTEN_FDNAMES", "").split(":")
-    if environ.get("LISTEN_PID") != str(os.getpid()) or name not in names:
+def _passed(endpoint: str) -> socket.socket:
+    # Twisted takes systemd's variables out of the environment when its endpoints are imported: only it can be asked.
+    try:
+        adopted = serverFromString(None, endpoint)
+    except KeyError:
+        name = next((part[5:] for part in endpoint.split(":") if part.startswith("name=")), "")
         raise ListenError(
             f"`{endpoint}`: systemd passed no socket named `{name}`; the .socket unit needs FileDescriptorName={name}"
-        )
-    return socket.socket(fileno=os.dup(FIRST_PASSED + names.index(name)))
+        ) from None
+    return socket.socket(fileno=os.dup(adopted.fileno))
 
 
 def explain(endpoint: str, error: OSError) -> str:

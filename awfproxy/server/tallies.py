@@ -40,11 +40,16 @@ CODES: Final = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 426, 429,
 class UsageCounts(Protocol):
     """What is read of a `core.usage.Usage`; None: not said, adds nothing."""
 
-    input_tokens: int | None
-    output_tokens: int | None
-    cache_read_tokens: int | None
-    cache_write_tokens: int | None
-    reasoning_tokens: int | None
+    @property
+    def input_tokens(self) -> int | None: ...
+    @property
+    def output_tokens(self) -> int | None: ...
+    @property
+    def cache_read_tokens(self) -> int | None: ...
+    @property
+    def cache_write_tokens(self) -> int | None: ...
+    @property
+    def reasoning_tokens(self) -> int | None: ...
 
 
 class Histogram:

@@ -1,11 +1,12 @@
 """TLS to an upstream, between a transport and the protocol above it: the standard library's `ssl`, without sockets.
 
-One layer serves both networks, so trust (system CAs, ``SSL_CERT_FILE``), names and errors are the same on each; it costs
-about half of what pyOpenSSL does.  Above it looks like a transport (`network.Transport`), below like a protocol.
+One layer serves both networks, so trust (system CAs, ``SSL_CERT_FILE``), names and errors are the same on each; it
+costs about half of what pyOpenSSL does.  Above it looks like a transport (`network.Transport`), below like a protocol.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -118,10 +119,8 @@ class TlsClient(Protocol):
         if self._below is None:
             return
         if self._open:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # the peer's closing alert is not waited for: RFC 8446 section 6.1
                 self._tls.unwrap()
-            except ssl.SSLError:
-                pass  # the peer's own closing alert is not waited for: RFC 8446 section 6.1
             self._flush()
         self._below.loseConnection()
 
@@ -167,7 +166,7 @@ class TlsClient(Protocol):
             return
         self._open = True
         self._flush()
-        self._above.makeConnection(self)  # type: ignore[arg-type]
+        self._above.makeConnection(self)
 
     def _flush(self) -> None:
         if self._below is not None and self._outgoing.pending:

@@ -44,16 +44,16 @@ class Tunnel(Protocol):
         transport: Transport = self.transport  # type: ignore[assignment]
         if fault is None and head is None:
             return
-        if fault is not None or head is None or self._reader.surplus:
-            self._failure = Failure(TunnelRefused("the upstream proxy did not answer CONNECT in HTTP"))
-            transport.abortConnection()
-        elif not 200 <= head.status < 300:
+        if head is not None and not 200 <= head.status < 300:  # with or without a body
             self._failure = Failure(TunnelRefused(f"the upstream proxy answered CONNECT with {head.status}"))
+            transport.abortConnection()
+        elif fault is not None or head is None or self._reader.surplus:
+            self._failure = Failure(TunnelRefused("the upstream proxy did not answer CONNECT in HTTP"))
             transport.abortConnection()
         else:
             self._through = True
             transport.switchProtocol(self._above)
-            self._above.makeConnection(transport)  # type: ignore[arg-type]
+            self._above.makeConnection(transport)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The proxy closed before the tunnel stood."""

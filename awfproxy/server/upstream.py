@@ -1,8 +1,8 @@
 """Connections to one upstream: kept alive, pooled, each carrying one call at a time.
 
-A connection goes back to the pool only when the answer was whole, nothing came after it, the request was sent to its last
-byte, and reading is not paused: a held connection in the pool would hang the next call.  The pool is last in, first out,
-so that surplus connections grow old and are closed; it is bounded by `IDLE_MAX` and `IDLE_SECONDS`.
+A connection goes back to the pool only when the answer was whole, nothing came after it, the request was sent to its
+last byte, and reading is not paused: a held connection in the pool would hang the next call.  The pool is last in,
+first out, so that surplus connections grow old and are closed; it is bounded by `IDLE_MAX` and `IDLE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from awfproxy.core.settings import Proxy, Upstream
 from awfproxy.server.network import Network, Transport
@@ -38,10 +39,14 @@ IDLE_MAX = 512
 IDLE_SECONDS = 55.0
 
 
+@implementer(IPushProducer)
 class UpstreamConnection(Protocol):
     """One connection to the provider."""
 
-    __slots__ = ("_deadline", "_expired", "_pool", "answer", "busy", "call", "connected", "paused", "reader", "reused", "since", "transport", "up")
+    __slots__ = (
+        "_deadline", "_expired", "_pool", "answer", "busy", "call", "connected", "paused", "reader", "reused", "since",
+        "transport", "up",
+    )  # fmt: skip
 
     transport: Transport  # type: ignore[assignment]
 
@@ -77,7 +82,7 @@ class UpstreamConnection(Protocol):
             self.transport.write(body)
 
     def dial(self, attempt: Deferred[None], top: Protocol, clock: IReactorTime, timeout: float) -> None:
-        """Being connected: by ``attempt``, through the layers of which ``top`` is the lowest; ``timeout`` seconds for all."""
+        """Being connected: by ``attempt``, through layers of which ``top`` is the lowest, in ``timeout`` seconds."""
 
         def expire() -> None:
             self._expired = True
@@ -233,7 +238,7 @@ class UpstreamPool:
         return {"idle": len(self._idle), "busy": self._busy}
 
     def attach(self, call: Call, fresh: bool = False) -> UpstreamConnection:
-        """A connection for ``call``: idle (``up``), or being made; then ``call.connected`` or ``connect_failed`` follows."""
+        """A connection for ``call``: ``up``, or being made; then ``call.connected`` or ``connect_failed`` follows."""
         if self._idle and not fresh:
             connection, _ = self._idle.popitem()
             connection.call = call

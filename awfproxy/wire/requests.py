@@ -51,8 +51,8 @@ class RequestReader:
     """Turns a client's bytes into requests, one at a time."""
 
     __slots__ = (
-        "_body_bytes", "_chunks", "_complete", "_headers", "_held", "_left", "_parser", "_sink", "_state", "_tail",
-        "_target", "_wire_bytes",
+        "_body_bytes", "_chunks", "_complete", "_headers", "_held", "_keep_alive", "_left", "_parser", "_sink",
+        "_state", "_tail", "_target", "_wire_bytes",
     )  # fmt: skip
 
     def __init__(self, sink: RequestSink) -> None:
@@ -64,6 +64,7 @@ class RequestReader:
         self._target = b""
         self._left = 0
         self._complete = False
+        self._keep_alive = False
         self._body_bytes = self._wire_bytes = self._chunks = 0
         self._tail = b""
 
@@ -152,7 +153,9 @@ class RequestReader:
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._parser = None  # the sink refuses it: what follows is not HTTP to us
+            # An offer that may be passed over (RFC 9110 section 7.8); llhttp believes that the connection has switched,
+            # and reads no more of it
+            self._parser = None
         except httptools.HttpParserError:
             return self._fault("malformed head")
         minor = {"1.1": 1, "1.0": 0}.get(parser.get_http_version())
@@ -186,11 +189,13 @@ class RequestReader:
                     return self._fault("content-length")
                 length = int(value)
         head = RequestHead(
-            method, target, minor, headers, fields, length, chunked, parser.should_keep_alive(),
+            method, target, minor, headers, fields, length, chunked, self._keep_alive,
             minor == 1 and fields.get(b"expect", b"").lower() == b"100-continue",
         )  # fmt: skip
         self._headers = []
         if chunked:
+            if self._parser is None:
+                return self._fault("upgrade with a chunked body")
             self._state = _CHUNKS
             self._body_bytes = self._wire_bytes = self._chunks = 0
             self._tail = b""
@@ -210,11 +215,14 @@ class RequestReader:
             self._held = data[left:]
             data = data[:left]
         self._left = left - len(data)
-        assert self._parser is not None
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            return self._fault("malformed body")
+        parser = self._parser
+        if parser is None:
+            self.on_body(data)  # after an offer of an upgrade; a length needs no parser
+        else:
+            try:
+                parser.feed_data(data)
+            except httptools.HttpParserError:
+                return self._fault("malformed body")
         if self._left == 0 and self._state == _BODY:
             self._state = _DONE
             self._sink.request_complete()
@@ -274,6 +282,11 @@ class RequestReader:
     def on_chunk_header(self) -> None:
         """A chunk begins."""
         self._chunks += 1
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; later llhttp has forgotten what it said of the connection."""
+        if self._parser is not None:
+            self._keep_alive = self._parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
         """The message ended where the fed bytes end."""

@@ -1,6 +1,7 @@
 """Responses of one upstream connection: llhttp for the framing, our own rules for the head.
 
-Fed one read at a time, it gathers what that read held: perhaps a head, body bytes (de-chunked, joined), perhaps the end.
+Fed one read at a time, it gathers what that read held: perhaps a head, body bytes (de-chunked, joined), perhaps the
+end.
 Interim answers (1xx) are passed over.  Rules beyond llhttp's strict mode:
 
 - Transfer-Encoding is exactly ``chunked`` or absent (a transfer coding we do not decode cannot be forwarded)
@@ -14,6 +15,7 @@ from __future__ import annotations
 import httptools
 
 from awfproxy.core.message import Header, ResponseHead
+from awfproxy.core.records import BodyFraming
 from awfproxy.wire.faults import Fault
 
 #: bytes of a response head; large policies and cookies occur
@@ -63,7 +65,7 @@ class ResponseReader:
         #: the connection may carry another call
         self.keep_alive = False
         #: content-length | chunked | close | none
-        self.framing = ""
+        self.framing: BodyFraming = "none"
         self.trailers: list[Header] = []
 
     def expect(self, method: bytes) -> None:

@@ -1,5 +1,7 @@
 """Laws of request ids."""
 
+import os
+import time
 import uuid
 
 import pytest
@@ -11,7 +13,7 @@ from awfproxy.core.identifiers import DRAW_IDS, request_ids, valid_request_id
 
 def test_ids_are_uuids_of_version_7() -> None:
     """Other tools parse them; the time in it is the clock's."""
-    made = uuid.UUID(request_ids(now=lambda: 1_700_000_000.5)())
+    made = uuid.UUID(request_ids(lambda: 1_700_000_000.5, os.urandom)())
     assert made.version == 7
     assert made.variant == uuid.RFC_4122
     assert made.int >> 80 == 1_700_000_000_500
@@ -21,7 +23,7 @@ def test_ids_are_uuids_of_version_7() -> None:
 def test_ids_ascend_and_never_repeat_whatever_the_clock_does(clock: list[float], each: int) -> None:
     """Within one process the order of ids is the order of making, also when the clock is set back."""
     moments = iter([moment for moment in clock for _ in range(each)])
-    next_id = request_ids(now=lambda: next(moments))
+    next_id = request_ids(lambda: next(moments), os.urandom)
     made = [next_id() for _ in range(len(clock) * each)]
     assert made == sorted(made)
     assert len(set(made)) == len(made)
@@ -29,7 +31,7 @@ def test_ids_ascend_and_never_repeat_whatever_the_clock_does(clock: list[float],
 
 def test_more_ids_than_a_draw_holds_stay_unique() -> None:
     """The counter has 8 bits: the 257th id needs new random bits even within the same millisecond."""
-    next_id = request_ids(now=lambda: 1.0)
+    next_id = request_ids(lambda: 1.0, os.urandom)
     made = [next_id() for _ in range(DRAW_IDS * 3)]
     assert len({len(one) for one in made}) == 1
     assert made == sorted(set(made))
@@ -37,12 +39,12 @@ def test_more_ids_than_a_draw_holds_stay_unique() -> None:
 
 def test_random_bits_are_drawn_anew() -> None:
     """Two processes that start in the same millisecond make different ids."""
-    assert request_ids(now=lambda: 1.0)() != request_ids(now=lambda: 1.0)()
+    assert request_ids(lambda: 1.0, os.urandom)() != request_ids(lambda: 1.0, os.urandom)()
 
 
 def test_our_own_ids_are_valid_ones() -> None:
     """A proxy behind a proxy accepts the first one's id."""
-    assert valid_request_id(request_ids()().encode())
+    assert valid_request_id(request_ids(time.time, os.urandom)().encode())
 
 
 @pytest.mark.parametrize(

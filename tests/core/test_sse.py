@@ -35,7 +35,7 @@ COHERE = [
     {"type": "content-delta", "delta": {"message": "message-end"}},
     {"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 3, "output_tokens": 9}}}},
 ]
-ENDING = {"messages": MESSAGES, "responses": RESPONSES, "chat": CHAT, "cohere": COHERE}
+ENDING: dict[str, list[Any]] = {"messages": MESSAGES, "responses": RESPONSES, "chat": CHAT, "cohere": COHERE}
 
 
 def scan(parts: list[bytes], take_out: bool = False) -> tuple[Scanner, bytes, list[int]]:

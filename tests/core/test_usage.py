@@ -56,6 +56,7 @@ def test_what_says_nothing_replaces_nothing() -> None:
     """Null, an empty object, one without numbers, and decoys after the usage."""
     reading = Reading()
     take(reading, {"usage": {"prompt_tokens": 5}})
+    nothing: object
     for nothing in (None, {}, {"trafficType": "ON_DEMAND"}, "text", 7, []):
         take(reading, {"usage": nothing})
     take(reading, {"x_groq": {"usage": {"prompt_tokens": 1}}, "copilot_usage": {"token_details": []}})

@@ -123,7 +123,7 @@ class Wires:
     def _make(self, protocol: Protocol) -> None:
         wire = Wire(protocol)
         self.dialled.append(wire)
-        protocol.makeConnection(wire)  # type: ignore[arg-type]
+        protocol.makeConnection(wire)
 
 
 class Stage:
@@ -152,7 +152,7 @@ class Stage:
         """A client connects."""
         protocol = self.port.accept()
         wire = Wire(protocol)
-        protocol.makeConnection(wire)  # type: ignore[arg-type]
+        protocol.makeConnection(wire)
         return wire
 
     def turn(self) -> None:

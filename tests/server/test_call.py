@@ -180,6 +180,21 @@ def test_a_stalled_journal_holds_the_end_for_record_wait_only() -> None:
     assert len(requests(stage)) == 1
 
 
+def test_what_follows_the_terminal_event_is_bounded_while_its_record_is_written() -> None:
+    """An upstream that goes on and on is paused until the record is there."""
+    stage = Stage(include_usage="off")
+    client, upstream = begin(stage)
+    stage.journal.stall("no space left")
+    upstream.receive(SSE_HEAD + chunk(CHUNK) + chunk(DONE))
+    upstream.receive(chunk(b": more\n" * 20_000))
+    assert upstream.paused
+    client.take()
+    stage.journal.stall(None)
+    stage.turn()
+    assert not upstream.paused
+    assert b": more" in client.take()
+
+
 def test_an_error_of_the_provider_is_passed_on_whole() -> None:
     """Status, body and headers; no usage."""
     stage = Stage()
@@ -354,6 +369,34 @@ def test_connection_close_is_obeyed() -> None:
     assert b"Connection: close" in client.take() and client.half_closed and not client.closed
     stage.wait(3)
     assert client.closed
+
+
+def test_connection_close_without_a_body() -> None:
+    """Also where the head is the whole request."""
+    stage = Stage()
+    for path in (b"/health", b"/v1/models"):
+        client = stage.client()
+        client.receive(request(b"", method=b"GET", path=path, headers=b"Connection: close\r\n"))
+        stage.turn()
+        if stage.wires.dialled:
+            stage.upstream.receive(response(b"{}"))
+            stage.turn()
+        assert client.half_closed
+
+
+def test_an_offer_of_http_2_is_passed_over() -> None:
+    """Java's client makes it with every first request; it is no WebSocket, and the answer is plain HTTP/1.1."""
+    stage = Stage()
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n"
+    client, upstream = begin(stage, request(headers=offer))
+    head, body = split(upstream.take())
+    assert b"h2c" not in head and b"HTTP2" not in head and body == b'{"model":"gpt-4o-mini","messages":[]}'
+    upstream.receive(response(ANSWER))
+    stage.turn()
+    assert split(client.take())[1] == ANSWER
+    client.receive(request())
+    stage.turn()
+    assert upstream.take()
 
 
 # -- refusals

@@ -50,7 +50,7 @@ class Line:
 
     def answered(self) -> bytes:
         """What was written since the last look."""
-        data = self.transport.value()
+        data: bytes = self.transport.value()
         self.transport.clear()
         return data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import httptools
 import pytest
@@ -73,7 +74,8 @@ def test_a_document_has_its_length() -> None:
 @given(split=st.integers(1, 40), raw=st.booleans(), streaming=st.booleans())
 def test_splits_change_no_byte_of_the_body(split: int, raw: bool, streaming: bool) -> None:
     """Pieces of any size, each in a turn of its own; with split-wire even the head comes in pieces."""
-    answer = steps(streaming, **{"split_wire" if raw else "split": str(split)})
+    mode: dict[str, Any] = {"split_wire" if raw else "split": str(split)}
+    answer = steps(streaming, **mode)
     assert Reader(sent(answer)).body == BODY
     writes = [step for step in answer if isinstance(step, bytes)]
     if raw:

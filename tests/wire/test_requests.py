@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def read(data: bytes, cuts: list[int]) -> tuple[list[object], str | None]:
     transcript = Transcript()
     reason = None
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         fault = transcript.reader.feed(data[start:stop])
         while fault is None and not transcript.reader.hungry:
             fault = transcript.reader.proceed()
