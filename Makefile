@@ -13,10 +13,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/awf demo
 
-# Everything that must hold: style, types, all tests on the fast reactor, and the server's tests on Twisted's own.
+# Everything that must hold: style, types, all tests on the fast reactor, and the server's tests on Twisted's own (those
+# with processes of their own run them on both anyway).
 test: lint
 	AWFPROXY_TEST_REACTOR=uvloop $(BIN)/python -m pytest -q
-	AWFPROXY_TEST_REACTOR=epoll $(BIN)/python -m pytest -q tests/server
+	AWFPROXY_TEST_REACTOR=epoll $(BIN)/python -m pytest -q tests/server --ignore-glob='*/test_process_*'
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -24,7 +25,7 @@ lint: $(VENV)/.installed-test
 
 # Side by side with nginx and a plain twisted.web proxy; needs nginx, wrk, a C compiler and openssl, and says which is missing.
 bench: $(VENV)/.installed-bench
-	PATH="$(abspath $(BIN)):$$PATH" bench/run.sh
+	BENCH_PYTHON="$(abspath $(BIN))/python" PATH="$(abspath $(BIN)):$$PATH" bench/run.sh
 
 # Writes the pages that are made from the program itself.
 docs: $(VENV)/.installed-test

@@ -19,6 +19,8 @@ from awfproxy.core.toml_tables import Document
 
 #: Bytes of the largest configuration file read.  A thousand ports fit; a log file given by mistake does not.
 CONFIGURATION_MAX = 1024 * 1024
+#: Bytes in which a file of certificates must begin its first; bundles open with comments of some KB at the most.
+TRUST_MAX = 1024 * 1024
 
 
 def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
@@ -32,12 +34,15 @@ def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
     path = config_path or environ.get("AWFPROXY_CONFIG", "").strip() or None
     if path is None:
         credentials = Credentials(environ, directory)
-        return _with_warnings(from_environment(environ, directory, credentials.read), credentials.warnings)
+        settings = from_environment(environ, directory, credentials.read)
+        _check_trust(settings, environ)
+        return _with_warnings(settings, credentials.warnings)
     file_directory = os.path.dirname(os.path.abspath(path))
     credentials = Credentials(environ, file_directory)
     settings = from_file(
         _text_of(path), path, environ, directory=directory, file_directory=file_directory, read=credentials.read
     )
+    _check_trust(settings, environ)
     return _with_warnings(settings, credentials.warnings)
 
 
@@ -83,6 +88,20 @@ def _secret(value: bytes | str) -> Secret | str:
     except SecretError as error:
         # The words alone: the exception's traceback has the value among its locals.
         return f"is not usable: {error}"
+
+
+def _check_trust(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Is SSL_CERT_FILE of use?  OpenSSL passes over a file that it cannot read, and then trusts nobody."""
+    path = environ.get("SSL_CERT_FILE")
+    if not path or all(port.upstream.scheme != "https" for port in settings.ports):
+        return
+    try:
+        with open(path, "rb") as file:
+            found = b"-----BEGIN " in file.read(TRUST_MAX)
+    except OSError as error:
+        raise SettingsError([f"SSL_CERT_FILE: {path} cannot be read: {_why(error)}."]) from None
+    if not found:
+        raise SettingsError([f"SSL_CERT_FILE: {path} has no certificate in it; it must be PEM."])
 
 
 def _text_of(path: str) -> str:

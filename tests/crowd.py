@@ -38,8 +38,9 @@ def run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
 class Client:
     """One keep-alive connection to a port of the loopback."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._port = port
+        self._host = host
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
@@ -59,10 +60,10 @@ class Client:
         result = Heard(name)
         if self._writer is None or self._writer.is_closing() or (self._reader is not None and self._reader.at_eof()):
             self.close()
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1 << 20)
+            self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
         assert self._reader is not None
         request = (
-            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
             f"X-Request-ID: {name}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
         )
         try:

@@ -6,6 +6,7 @@ manager, and nothing of it is left when it ends.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import ssl
@@ -94,10 +95,8 @@ class FarEnd:
 
 def shut(each: socket.socket) -> None:
     """Wake whoever waits on a socket; it may be closed already."""
-    try:
+    with contextlib.suppress(OSError):
         socket.socket.shutdown(each, socket.SHUT_RDWR)
-    except OSError:
-        pass
 
 
 def read_request(talking: socket.socket, kept: bytes = b"") -> tuple[bytes, bytes, bytes] | None:

@@ -46,6 +46,26 @@ def test_without_a_file_the_environment_decides(environment: dict[str, str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "words"), [(None, "cannot be read: no such file or directory."), ("# none", "has no certificate in it")]
+)
+def test_a_trust_file_of_no_use_is_told(
+    text: str | None, words: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """OpenSSL would pass over it in silence, and every call would end with a 502."""
+    trust = tmp_path / "trust.pem"
+    if text is not None:
+        trust.write_text(text)
+    variables = environment | {"OPENAI_API_KEY": "k", "SSL_CERT_FILE": str(trust)}
+    with pytest.raises(SettingsError) as caught:
+        load(None, variables)
+    assert caught.value.lines[0].startswith(f"SSL_CERT_FILE: {trust} ")
+    assert words in caught.value.lines[0]
+    assert load(None, variables | {"OPENAI_API_TARGET": "http://127.0.0.1:1"}).ports
+    trust.write_text("-----BEGIN CERTIFICATE-----\n")
+    assert load(None, variables).ports
+
+
+@pytest.mark.parametrize(
     ("make", "words"),
     [
         (lambda path: None, "no such file or directory"),

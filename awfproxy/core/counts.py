@@ -33,7 +33,7 @@ Reject = Callable[[str], None]
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """What one call used; see PRODUCT 4.  None: not reported."""
+    """What one call used (docs/records.md).  None: not reported."""
 
     input_tokens: int | None
     output_tokens: int | None

@@ -8,22 +8,39 @@ listeners do not want the same address.  The rest is Twisted's to judge when it 
 
 import difflib
 import ipaddress
+import re
 
 import msgspec
 
 #: Kinds that are served on the fast path.  Any other goes to Twisted's endpoint plugins, with a warning.
-FAST = ("tcp", "unix", "ssl", "tls", "systemd")
+FAST = ("tcp", "unix", "systemd")
 
 #: Kinds that Twisted knows by itself beside those.
-SLOW = ("tcp6", "haproxy", "stdio", "fd")
+SLOW = ("ssl", "tls", "tcp6", "haproxy")
+
+#: What each kind may say by name.  A misspelt part would otherwise be ignored, or fail when the listener opens.
+_PARTS = {
+    "tcp": ("port", "interface", "backlog"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "systemd": ("domain", "name", "index"),
+    "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
+    "tls": ("path", "port", "interface", "backlog"),
+    "tcp6": ("port", "interface", "backlog"),
+}
+
+#: Permissions of a socket in the file system: octal, as in `chmod`.
+_MODE = re.compile(r"0?[0-7]{3}")
 
 #: Where a tcp listener binds that names no interface: agents of this host, nobody else.
 LOOPBACK = "127.0.0.1"
+LOOPBACK6 = "::1"
 
 #: Interfaces that take every address, and with it every other listener's.
 _WILDCARDS = ("", "0.0.0.0", "::")
 
 _PORT_MAX = 65535
+
+_SLOWLY = f"is served on Twisted's own transports, not on the fast path (that takes {', '.join(FAST)})"
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -37,6 +54,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     interface: str = ""
     #: unix only
     path: str = ""
+    #: unix only: permissions; None: what the umask leaves
+    mode: int | None = None
     #: a sentence, where the string works but not on the fast path
     warning: str | None = None
 
@@ -59,19 +78,32 @@ def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
     kind = parts[0][1]
     if kind.isdigit():
         return f"is a port number alone; write `tcp:{kind}`"
-    if kind not in FAST:
+    if kind == "stdio":
+        return "is standard input and output, which nobody can connect to; write `tcp:10000`"
+    if kind not in FAST + SLOW:
         near = difflib.get_close_matches(kind, FAST + SLOW, 1)
-        if not parts[1:] or (kind not in SLOW and near):
+        if not parts[1:] or near:
             return f"is no server endpoint string; it begins like `{near[0] if near else 'tcp'}:...`"
-        note = f"is served on Twisted's own transports, not on the fast path (that takes {', '.join(FAST)})"
-        return Endpoint(text.strip(), kind, warning=note)
     named = {name: value for name, value in parts[1:] if name}
     positional = [value for name, value in parts[1:] if not name]
+    known = _PARTS.get(kind)
+    if known is not None and (unknown := next((name for name in named if name not in known), None)) is not None:
+        near = difflib.get_close_matches(unknown, known, 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"valid are {', '.join(f'`{one}`' for one in known)}"
+        return f"has the unknown part `{unknown}`; {hint}"
+    if kind == "haproxy":
+        inner = parse_endpoint(text.strip().partition(":")[2], interface)
+        if isinstance(inner, str):
+            return inner
+        return msgspec.structs.replace(inner, text=f"haproxy:{inner.text}", kind=kind, warning=_SLOWLY)
+    if kind == "tcp6":
+        return _tcp(text.strip(), kind, named, positional, LOOPBACK6 if interface == LOOPBACK else interface)
+    if kind in ("ssl", "tls"):
+        return _tcp(text.strip(), kind, named, positional, interface)
+    if kind not in FAST:
+        return Endpoint(text.strip(), kind, warning=_SLOWLY)
     if kind == "unix":
-        path = named.get("address", positional[0] if positional else "")
-        if not path:
-            return "names no path; write `unix:/run/awfproxy/openai.sock`"
-        return Endpoint(text.strip(), kind, path=path)
+        return _unix(text.strip(), named, positional)
     if kind == "systemd":
         if "index" in named or "name" not in named:
             # By index the order of the lines in the .socket unit would decide which credential a port spends.
@@ -80,20 +112,34 @@ def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
     return _tcp(text.strip(), kind, named, positional, interface)
 
 
+def _unix(text: str, named: dict[str, str], positional: list[str]) -> Endpoint | str:
+    path = named.get("address", positional[0] if positional else "")
+    if not path:
+        return "names no path; write `unix:/run/awfproxy/openai.sock`"
+    mode = named.get("mode")
+    if mode is not None and _MODE.fullmatch(mode) is None:
+        return "has a mode that is no file mode; write `mode=660`"
+    return Endpoint(text, "unix", path=path, mode=None if mode is None else int(mode, 8))
+
+
 def _tcp(text: str, kind: str, named: dict[str, str], positional: list[str], default: str) -> Endpoint | str:
-    port = named.get("port", positional[0] if positional else "")
+    # `tls:` begins with the folder of its certificates, the others with the port.
+    ports = positional[1:] if kind == "tls" and "path" not in named else positional
+    port = named.get("port", ports[0] if ports else "")
     if not port.isascii() or not port.isdigit() or int(port) > _PORT_MAX:
-        return f"has no port number between 0 and {_PORT_MAX}; write `{kind}:10000`"
-    if len(positional) > 1 and kind == "tcp":
+        example = "tls:/etc/awfproxy/certificates:port=10000" if kind == "tls" else f"{kind}:10000"
+        return f"has no port number between 0 and {_PORT_MAX}; write `{example}`"
+    if len(positional) > 1 and kind in ("tcp", "tcp6"):
         return f"has an unnamed part `{positional[1]}`; write `tcp:{port}:interface={positional[1]}`"
+    warning = None if kind in FAST else _SLOWLY
     if "interface" in named:
         try:
             address = ipaddress.ip_address(named["interface"])
         except ValueError:
             return f"binds to `{named['interface']}`, which is no IP address (in IPv6 each colon is written `\\:`)"
-        return Endpoint(text, kind, int(port), str(address))
+        return Endpoint(text, kind, int(port), str(address), warning=warning)
     bound = default.replace(":", "\\:")
-    return Endpoint(f"{text}:interface={bound}", kind, int(port), default)
+    return Endpoint(f"{text}:interface={bound}", kind, int(port), default, warning=warning)
 
 
 def _split(text: str) -> list[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """What the environment says, with or without a configuration file.
 
-Rules: the names are AWF's (PRODUCT section 2), systemd's, XDG's and the usual ones for a proxy; an empty variable is an
-unset one.  With a file only `AWFPROXY_*`, the folders and the network's own variables (HTTPS_PROXY, NO_PROXY) count;
-the file has the rest.  A misspelt `AWFPROXY_` name is worth a warning, a wrong value is an error.
+Rules: the names are AWF's (docs/configuration.md), systemd's, XDG's and the usual ones for a proxy; an empty variable
+is an unset one.  With a file only `AWFPROXY_*`, the folders and the network's own variables (HTTPS_PROXY, NO_PROXY)
+count; the file has the rest.  A misspelt `AWFPROXY_` name is worth a warning, a wrong value is an error.
 """
 
 import difflib
@@ -40,6 +40,9 @@ OTHER_NAMES = (
     "STATE_DIRECTORY",
     "XDG_STATE_HOME",
 )
+
+#: AWF's rates, which mean something only where AWF_RATE_LIMIT_ENABLED is true.
+_RATES = ("AWF_RATE_LIMIT_RPM", "AWF_RATE_LIMIT_RPH", "AWF_RATE_LIMIT_BYTES_PM")
 
 #: Variables of the test suite, which runs the proxy in its own environment.
 _TESTS = ("AWFPROXY_CORPUS", "AWFPROXY_TEST_REACTOR")
@@ -117,6 +120,9 @@ class Environment:
             self.faults.append("AWF_RATE_LIMIT_ENABLED: rate limits are not supported in this version; unset it.")
         elif wanted not in _FALSE:
             self.faults.append("AWF_RATE_LIMIT_ENABLED: must be `true` or `false`.")
+        elif not wanted and (idle := [name for name in _RATES if self.get(name)]):
+            # Beside `false` AWF sets the numbers too, and means nothing by them.
+            self.warnings.append(f"{', '.join(idle)}: without AWF_RATE_LIMIT_ENABLED=true there are no rate limits.")
 
     def _bind(self) -> str:
         text = self.get("AWFPROXY_BIND")

@@ -1,4 +1,4 @@
-"""The heads that go on: what of a message's headers passes, and what the proxy adds (PRODUCT 3).
+"""The heads that go on: what of a message's headers passes, and what the proxy adds (docs/providers.md).
 
 Both ways, the fields of one connection stay on it (RFC 9110 section 7.6.1), and so does what tells of the way
 (`forwarded`, `via`, `x-forwarded-*`) and the proxy's own namespace (`x-awf-*`).  Everything else passes as it came:

@@ -28,7 +28,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     default_upstream: str | None = None
     #: local TCP port when there is no config file; None: never opened from the environment
     default_port: int | None = None
-    #: see PRODUCT 4; asking for usage is only ever done on streaming chat
+    #: the default of the setting of that name (docs/configuration.md); only ever asked for on streaming chat
     include_usage: IncludeUsage = "off"
     #: the body of refusals, so that the provider's SDK reads them (`refusals.shape_of` refines it by path)
     error_shape: ErrorShape = "openai"
@@ -53,7 +53,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return self.credential_scheme
 
 
-#: The API version for callers that name none (PRODUCT 3).
+#: The API version for callers that name none: without one the API answers 400.
 ANTHROPIC_VERSION = b"2023-06-01"
 
 #: The AWF api-proxy's default.  Copilot keys quota and the list of allowed models off it.

@@ -55,7 +55,7 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, tag_field="_schema", tag
     port: str
     outcome: Outcome
     usage_source: Source
-    #: from the first byte of the request until its end
+    #: from the end of the request's head until the end of the call
     duration_ms: float
     # A factory, because a plain default would be left out of the line.
     event: Literal["request"] = msgspec.field(default_factory=lambda: "request")
@@ -113,7 +113,7 @@ class TokenUsageRecord(msgspec.Struct, omit_defaults=True, tag_field="_schema", 
     path: str
     status: int
     streaming: bool
-    #: PRODUCT.md section 4 says what each count means; 0 and named in ``unknown`` where the provider did not say
+    #: docs/records.md says what each count means; 0 and named in ``unknown`` where the provider did not say
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int

@@ -157,7 +157,7 @@ def response(refusal: Refusal, shape: ErrorShape, request_id: str, *, close: boo
 
 
 def provider_not_configured(provider: Provider, port: str) -> Refusal:
-    """The port has no credential.  403 and never 503: clients repeat a 503 for minutes (PRODUCT 3)."""
+    """The port has no credential.  403 and never 503: clients repeat a 503 for minutes."""
     names = " or ".join(provider.env_keys)
     remedy = f"Set {names}, or the port's `credential`." if names else "Set the port's `credential`."
     return Refusal(
@@ -188,7 +188,7 @@ def bad_target() -> Refusal:
 
 
 def head_too_large() -> Refusal:
-    """The request's head is over its bounds; 400 as for everything malformed (PRODUCT 3), with a code of its own."""
+    """The request's head is over its bounds; 400 as for everything malformed, with a code of its own."""
     return bad_request("head_too_large", "The request's headers are too large.")
 
 
@@ -289,12 +289,12 @@ def _too_late(code: str, message: str) -> Refusal:
 
 
 def draining() -> Refusal:
-    """The proxy is stopping; the answer must close the connection (PRODUCT 3)."""
+    """The proxy is stopping; the answer must close the connection."""
     return _busy("draining", "The proxy is shutting down.")
 
 
 def journal_full() -> Refusal:
-    """No place for another record: a call that could not be recorded is not admitted (promise 2)."""
+    """No place for another record: a call that could not be recorded is not admitted: each leaves its record."""
     return _busy("journal_full", "The proxy cannot record more calls at the moment.")
 
 

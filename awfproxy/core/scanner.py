@@ -112,6 +112,11 @@ class Coded:
             self.finish()
         return True
 
+    @property
+    def decoded(self) -> int:
+        """Bytes that came out."""
+        return self._inner.position
+
     def _close(self) -> None:
         if self._chain is not None:
             self._chain.close()
@@ -159,6 +164,12 @@ class Scanner:
     def position(self) -> int:
         """Bytes fed."""
         return self._skipped + len(self._head) if self._framed is None else self._framed.position
+
+    @property
+    def decoded(self) -> int:
+        """Bytes that came of the body once its codings were undone, as far as it was read."""
+        framed = self._framed
+        return framed.decoded if isinstance(framed, Coded) else self.position
 
     @property
     def safe(self) -> int:

@@ -17,7 +17,7 @@ OnClientAbort = Literal["cancel", "drain"]
 ADMIN = "tcp:10009:interface=127.0.0.1"
 #: Seconds that running calls get to finish after SIGTERM; well within the 90 s after which systemd kills.
 DRAIN_TIMEOUT = 30.0
-#: Seconds for which the end of an answer waits for its record (PRODUCT promise 3).
+#: Seconds for which the end of an answer waits for its record (docs/design.md, life of a record).
 RECORD_WAIT = 5.0
 #: Bytes of all request bodies held at once; beyond it reading pauses.
 REQUEST_MEMORY = 512 * 1024 * 1024

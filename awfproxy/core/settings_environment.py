@@ -1,6 +1,6 @@
 """Settings of a proxy that has no file: a port for each provider whose key is in the environment.
 
-The names and ports are AWF's, so that the proxy can stand in for its api-proxy (PRODUCT section 2).
+The names and ports are AWF's, so that the proxy can stand in for its api-proxy.
 """
 
 from collections.abc import Mapping

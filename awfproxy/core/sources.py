@@ -32,11 +32,15 @@ STATUS: Final = "status"
 NO_USAGE: Final = "no-usage-in-answer"
 #: the answer came whole and its last usage is not a final one
 NO_FINAL_USAGE: Final = "no-final-usage"
+#: the model works in the background: the answer only says that it was asked to
+BACKGROUND: Final = "background"
 #: the scanner broke and was unplugged (said by `server.accounting`)
 SCANNER_FAILED: Final = "scanner-failed"
 
 #: besides these: outcome words other than "complete" (the answer ended so before its usage came), scanner errors
-REASONS: Final = (NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE, SCANNER_FAILED)
+REASONS: Final = (
+    NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE, BACKGROUND, SCANNER_FAILED,
+)  # fmt: skip
 
 #: scanner errors after which the length of what was delivered says nothing about its tokens
 UNREADABLE: Final = frozenset({"decoder-memory", "ratio"})
@@ -57,6 +61,7 @@ def judge(
     sent: bool,
     status: int | None,
     reading: Reading | None,
+    background: bool = False,
 ) -> tuple[Source, str | None]:
     """The source of a call's figures, and why it is not ``reported`` (None where it is).
 
@@ -64,6 +69,7 @@ def judge(
     :param sent: whether the whole request was handed to the upstream
     :param status: the provider's status; None: none was seen
     :param reading: what the scanner read; None: nothing was there to be read
+    :param background: the model works on after the answer, and its usage comes with a later ``GET``
     """
     if model_call is False:
         return "none", NOT_A_MODEL_CALL
@@ -78,6 +84,8 @@ def judge(
         return "none", NOT_SENT
     if status is not None and not 200 <= status < 300:
         return "none", STATUS
+    if background:
+        return "none", BACKGROUND
     if error in UNREADABLE:
         return "none", error
     return "estimated", error or (NO_USAGE if outcome == COMPLETE else outcome)

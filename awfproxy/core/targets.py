@@ -21,7 +21,7 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-#: bytes of a path in a record (PRODUCT 5)
+#: bytes of a path in a record (docs/records.md)
 RECORD_PATH_MAX: Final = 512
 
 #: Query parameters that carry a key at Google's APIs ("System parameters",

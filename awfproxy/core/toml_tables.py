@@ -153,7 +153,7 @@ class Document:
             if key in later:
                 self.fault(path, "is not supported in this version")
             elif key not in types:
-                self.fault(path, f"is not a setting{nearest(key, tuple(types))}")
+                self.fault(path, f"is not a setting{nearest(key, tuple(types), later)}")
             elif isinstance(value, float) and not math.isfinite(value):
                 self.fault(path, "must be a finite number")
             else:
@@ -163,9 +163,12 @@ class Document:
                     self.fault(path, _plain(str(error), value, _choices(types[key])))
 
 
-def nearest(name: str, valid: tuple[str, ...]) -> str:
-    """`; did you mean ...?` where something is near, else the whole list where it is short."""
-    if near := difflib.get_close_matches(name, valid, 1):
+def nearest(name: str, valid: tuple[str, ...], later: tuple[str, ...] = ()) -> str:
+    """`; did you mean ...?` where something is near, else the whole list.
+
+    :param later: names that a later version will know: they may have been meant, but are not valid.
+    """
+    if near := difflib.get_close_matches(name, valid + later, 1):
         return f"; did you mean `{near[0]}`?"
     return f"; valid are {', '.join(f'`{one}`' for one in sorted(valid))}"
 

@@ -74,19 +74,22 @@ class Reading:
     @property
     def errors(self) -> dict[str, int]:
         """Scan errors by reason: bad-count, bad-number, bad-json, decode, decoder-memory, encoding, ratio."""
-        self._normalise()
+        if not self._known:
+            self._normalise()
         return self._errors or {}
 
     @property
     def usage(self) -> Usage | None:
         """The figures so far; None when none came."""
-        self._normalise()
+        if not self._known:
+            self._normalise()
         return self._usage
 
     @property
     def usage_truncated(self) -> bool:
         """Unknown members of the provider's usage were dropped, because it was too large."""
-        self._normalise()
+        if not self._known:
+            self._normalise()
         return self._truncated
 
     def count_error(self, reason: str) -> None:
@@ -191,9 +194,9 @@ class Reading:
         return outline.get("choices") != SOME
 
     def _normalise(self) -> None:
-        if self._known or self._raw is None:
-            return
         self._known = True
+        if self._raw is None:
+            return
         if self._size <= RAW_MAX:
             self._usage = read_plain(self._raw, self._excludes_cache)
             if self._usage is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from awfproxy.core.labels import NO_LABELS
 from awfproxy.core.records import RequestRecord, clip, encode, milliseconds, timestamp, token_usage
-from awfproxy.core.sources import estimate, judge
+from awfproxy.core.sources import SCANNER_FAILED, estimate, judge
 
 if TYPE_CHECKING:
     from awfproxy.server.call import Call
@@ -34,9 +34,12 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         sent=call.sent,
         status=call.status if answer is not None else None,
         reading=reading,
+        background=call.facts.background is True,
     )
-    if answer is not None and answer.unplugged and source != "reported":
-        reason = "scanner-failed"
+    if answer is not None and answer.unplugged:
+        port.tally.scan_error(SCANNER_FAILED)
+        if source != "reported":
+            reason = SCANNER_FAILED
     request_model = call.facts.model or route.model
     model = (reading.model if reading is not None else None) or request_model
     duration = ended_at - call.began
@@ -93,7 +96,8 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     if source != "none":
         guess = None
         if source == "estimated":
-            guess = estimate(call.request_bytes, response_bytes, streaming=bool(call.streaming))
+            came = response_bytes if scanner is None else scanner.decoded
+            guess = estimate(call.plain_bytes, came, streaming=bool(call.streaming))
         usage = token_usage(record, reading, estimate=guess)
         usage_line = None if usage is None else encode(usage)
     tally = port.tally
@@ -101,10 +105,6 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         record.scan_errors = reading.errors
         for name, count in reading.errors.items():
             tally.scan_error(name, count)
-    if call.attempts > 1:
-        tally.retries += 1
-    if call.outcome == "client_left":
-        tally.client_aborts += 1
     tally.ended(
         model, call.outcome, call.status, duration, ttfb, call.overhead, call.request_bytes, response_bytes,
         reading.usage if reading is not None and source in ("reported", "partial") else None, source, reason,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 log = txaio.make_logger()
 
+#: sizes of chunks whose lines are kept ready: an event is seldom longer, and formatting costs more than the rest of it
+_SIZES_MAX = 4096
+_SIZES: Final = [b"%x\r\n" % size for size in range(_SIZES_MAX)]
 #: bytes held after the terminal event, while its record is being written, at which the upstream is paused
 HELD_MAX = 64 * 1024
 
@@ -116,7 +119,8 @@ class Answer:
             untouched = self._unplug()
         if untouched and self._back is None:
             if self._chunked:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
+                size = len(data)
+                data = (_SIZES[size] if size < _SIZES_MAX else b"%x\r\n" % size) + data + b"\r\n"
             if self._head:
                 data = self._head + data
                 self._head = b""

@@ -32,11 +32,21 @@ class BodyMemory:
 
         ``granted`` answers whether the bytes are still wanted.
         """
-        if not self._queue and self._fits(count):
-            self.lent += count
+        if self.spare(count):
             return True
         self._queue.append((count, granted))
         return False
+
+    def spare(self, count: int) -> bool:
+        """Borrow ``count`` bytes if nobody has to wait for it; False: not lent."""
+        if self._queue or not self._fits(count):
+            return False
+        self.lent += count
+        return True
+
+    def take(self, count: int) -> None:
+        """Borrow bytes that are here already, whatever the limit: others wait the longer."""
+        self.lent += count
 
     def give(self, count: int) -> None:
         """Return bytes; whoever waits longest gets them."""

@@ -24,6 +24,7 @@ from awfproxy.core.request import Peek
 from awfproxy.core.scanner import Scanner
 from awfproxy.server.accounting import record_lines
 from awfproxy.server.answer import CHUNKED, CLOSE, LENGTH, NO_BODY, Answer
+from awfproxy.server.request_body import RequestBody
 
 if TYPE_CHECKING:
     from awfproxy.server.client import ClientConnection
@@ -35,8 +36,6 @@ BODY_TIMEOUT = 60.0
 #: after the client left, an answer near its end is read on for so long, or so many bytes: its usage comes last
 READ_ON_SECONDS = 2.0
 READ_ON_BYTES = 64 * 1024
-
-
 #: what is known of a request whose body was not read
 UNPEEKED = Peek()
 
@@ -45,9 +44,10 @@ class Call:
     """One call.  What is public is read by `accounting` for the record."""
 
     # What most calls never change is set here and not in each: there is a call for every request.
-    _body: list[bytes] | bytes
-    _borrowed = 0
-    _body_size = 0
+    #: the body as it comes in; None: there is none
+    _incoming: RequestBody | None = None
+    #: the body as it goes upstream
+    _body = b""
     _original: bytes | None = None
     _asked_usage = False
     _upstream: UpstreamConnection | None = None
@@ -61,7 +61,6 @@ class Call:
     facts = UNPEEKED
     labels = NO_LABELS
     streaming: bool | None = None
-    encoding = b""
     #: seconds
     queue_seconds: float | None = None
     connect_seconds: float | None = None
@@ -70,6 +69,8 @@ class Call:
     #: monotonic seconds
     first_byte_at: float | None = None
     request_bytes = 0
+    #: bytes of the request's body with its codings undone
+    plain_bytes = 0
     attempts = 0
     #: the whole request was handed to an upstream connection
     sent = False
@@ -88,7 +89,6 @@ class Call:
         self._head: RequestHead | None = head
         self._minor = head.minor
         self._close = not head.keep_alive
-        self._body = []
         self.request_id: str = port.new_request_id()
         self.method = head.method
         #: what method and target say
@@ -117,28 +117,24 @@ class Call:
         if refusal is not None:
             self.refuse(refusal, unread=unread)
             return
-        wanted = port.settings.max_request_body if head.chunked else head.content_length or 0
-        if wanted:
+        if unread:
+            limit = port.settings.max_request_body
             self._waiting_since = self.began
-            self._borrowed = wanted
-            if not port.memory.ask(wanted, self._memory_granted):
-                self._borrowed = -wanted  # asked for, not lent
+            self._incoming = RequestBody(port.memory, limit if head.chunked else head.content_length or 0, limit)
+            if not self._incoming.ask(self._memory_granted):
                 assert self._client is not None
                 self._client.pause()
             elif head.expect_continue:
                 self._say_continue()
 
-    def _memory_granted(self) -> bool:
-        if self.outcome is not None or self._client is None:
-            self._borrowed = 0
-            return False
-        self._borrowed = -self._borrowed
-        self.queue_seconds = self._port.monotonic() - self._waiting_since
-        self._waiting_since = self._port.monotonic()
+    def _memory_granted(self) -> None:
+        assert self._client is not None
+        now = self._port.monotonic()
+        self.queue_seconds = now - self._waiting_since
+        self._waiting_since = now
         if self._head is not None and self._head.expect_continue:
             self._say_continue()
         self._client.resume()
-        return True
 
     def _say_continue(self) -> None:
         assert self._client is not None
@@ -148,13 +144,11 @@ class Call:
         """A piece of the body came."""
         if self.outcome is not None:
             return
-        self._body_size += len(piece)
-        if self._body_size > self._port.settings.max_request_body:
-            self.refuse(refusals.body_too_large(self._port.settings.max_request_body), unread=True)
-            return
+        incoming = self._incoming
+        assert incoming is not None
         self._waiting_since = 0.0
-        assert isinstance(self._body, list)
-        self._body.append(piece)
+        if not incoming.add(piece):
+            self.refuse(refusals.body_too_large(self._port.settings.max_request_body), unread=True)
 
     def request_complete(self) -> None:
         """The request is whole: send it on."""
@@ -163,17 +157,16 @@ class Call:
             return
         port = self._port
         self._waiting_since = port.monotonic()
-        surplus = self._borrowed - self._body_size
-        if surplus > 0:
-            port.memory.give(surplus)
-            self._borrowed = self._body_size
-        pieces = self._body
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[arg-type]
-        assert isinstance(body, bytes)
+        body = b""
+        incoming = self._incoming
+        if incoming is not None:
+            if incoming.waiting:
+                self._client.resume()
+            body = incoming.whole()
         self._body = body
         self.request_bytes = len(body)
-        self.encoding = head.fields.get(b"content-encoding", b"")
-        self.facts = facts = port.peek(head, body)
+        facts, self.plain_bytes = port.peek(head, body)
+        self.facts = facts
         self.streaming = facts.stream if facts.stream is not None else self.route.streams
         self._reserved = port.journal.reserve()
         if not self._reserved:
@@ -181,7 +174,8 @@ class Call:
             return
         if port.asks_usage(self.route, facts):
             changed = port.ask_for_usage(head, body, facts)
-            if changed is not None:
+            # without memory for both it goes as it came: a bound is worth more than an exact count
+            if changed is not None and incoming is not None and incoming.spare(len(changed)):
                 self._original, self._body, self._asked_usage = body, changed, True
         self._attach(fresh=False)
 
@@ -192,12 +186,16 @@ class Call:
         if upstream.up:
             self.connected()
 
+    def _attach_again(self) -> None:
+        """Once more, not on a connection that may have been closed too."""
+        self._waiting_since = self._port.monotonic()
+        self._attach(fresh=True)
+
     def connected(self) -> None:
         """An upstream connection stands: send the request."""
         upstream, head, body = self._upstream, self._head, self._body
         assert upstream is not None
         assert head is not None
-        assert isinstance(body, bytes)
         now = self._port.monotonic()
         if not upstream.reused:
             self.connect_seconds = now - self._waiting_since
@@ -228,8 +226,11 @@ class Call:
                 self.delivered()
         elif self.outcome is not None:
             self._maybe_over()
+        elif self._client is None:
+            self.end(outcomes.CLIENT_LEFT, why)
         elif retryable and self.attempts == 1:
-            self._attach(fresh=True)  # a kept connection that closed under us, and nothing came back
+            self._port.tally.retries += 1
+            self._attach_again()  # a kept connection that closed under us, and nothing came back
         else:
             self.refuse(refusals.upstream_closed(), why)
 
@@ -238,14 +239,14 @@ class Call:
         port, request = self._port, self._head
         assert request is not None
         assert self._upstream is not None
-        if self._asked_usage and head.status == 400:
+        if self._asked_usage and head.status == 400 and self._client is not None:
             # some servers do not know stream_options: ask again without, and remember if that was it
             upstream, self._upstream = self._upstream, None
             upstream.abandon()
             assert self._original is not None
             self._body, self._original, self._asked_usage = self._original, None, False
             self.reason = "include_usage"
-            self._attach(fresh=False)
+            self._attach_again()
             return
         if self.reason == "include_usage":
             self.reason = None
@@ -258,11 +259,15 @@ class Call:
         reader = self._upstream.reader
         self.upstream_framing = reader.framing
         scanner: Scanner | None = None
-        take_out = self._asked_usage and port.settings.include_usage == "invisible"
+        content_type = head.fields.get(b"content-type", b"")
+        take_out = (
+            self._asked_usage
+            and port.settings.include_usage == "invisible"
+            and not content_type.startswith(b"application/json")  # of a server that does not stream
+        )
         if reader.framing != NO_BODY and self.route.readable:
             scanner = Scanner(
-                head.fields.get(b"content-type", b""), head.fields.get(b"content-encoding", b""), port.decoder_memory,
-                take_out=take_out,
+                content_type, head.fields.get(b"content-encoding", b""), port.decoder_memory, take_out=take_out,
             )  # fmt: skip
         framing: BodyFraming
         if reader.framing == NO_BODY:
@@ -306,8 +311,9 @@ class Call:
         self.end(outcomes.COMPLETE if self._client is not None else outcomes.CLIENT_LEFT)
 
     def client_left(self) -> None:
-        """The client is gone."""
+        """The client is gone before the end of its answer."""
         self._client = None
+        self._port.tally.client_aborts += 1
         if self.answer is not None:
             self.answer.write = self._discard
         if self._upstream is None:
@@ -315,7 +321,7 @@ class Call:
             self._maybe_over()
             return
         self._upstream.resume()
-        if self.outcome is None and self._port.settings.on_client_abort == "drain":
+        if self.outcome is None and self.sent and self._port.settings.on_client_abort == "drain":
             return
         answer = self.answer
         near_end = answer is not None and (
@@ -373,7 +379,7 @@ class Call:
             if now - self._waiting_since > settings.first_byte_timeout:
                 self._give_up_upstream()
                 self.refuse(refusals.first_byte_timeout(), "first byte")
-        elif self._upstream is None and self._borrowed >= 0:
+        elif self._upstream is None and not (self._incoming is not None and self._incoming.waiting):
             if not self._waiting_since:
                 self._waiting_since = now  # a piece came since the last sweep
             elif now - self._waiting_since > BODY_TIMEOUT:
@@ -479,6 +485,6 @@ class Call:
         self._head = None
         self._body = b""
         self._original = None
-        borrowed, self._borrowed = self._borrowed, 0
-        if borrowed > 0:
-            self._port.memory.give(borrowed)
+        if self._incoming is not None:
+            self._incoming.let_go()
+            self._incoming = None

@@ -87,8 +87,9 @@ class ClientConnection(Protocol):
             self._broke()
             return
         if fault is not None:
-            self._port.malformed(self, fault)
-        elif self.call is not None and reader.waiting > AHEAD_MAX:
+            if not self.closing:
+                self._port.malformed(self, fault)
+        elif reader.waiting > AHEAD_MAX:
             self._ahead = True
             self.transport.pauseProducing()
 
@@ -113,6 +114,8 @@ class ClientConnection(Protocol):
         self.held = False
         if self.call is not None:
             self.call.let_upstream_go_on()
+        else:
+            self._go_on()
 
     def stopProducing(self) -> None:
         """The transport is gone: `connectionLost` tells."""
@@ -161,6 +164,11 @@ class ClientConnection(Protocol):
             self.close()
             return
         self._since = self._port.monotonic()
+        if not self.held:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Read on, and take up what was sent ahead, while the client takes its answers."""
         if self._ahead:
             self._ahead = False
             self.transport.resumeProducing()
@@ -168,10 +176,13 @@ class ClientConnection(Protocol):
             return
         self._going = True  # a loop, not a recursion: a client may have sent hundreds of requests ahead
         try:
-            while self.call is None and not self.closing and not self._reader.hungry:
+            while self.call is None and not self.closing and not self.held and not self._reader.hungry:
                 fault = self._reader.proceed()
                 if fault is not None:
                     self._port.malformed(self, fault)
+        except Exception:
+            log.failure("a call broke on its request")
+            self._broke()
         finally:
             self._going = False
 
@@ -187,6 +198,7 @@ class ClientConnection(Protocol):
         """Close so that the client can tell that the answer is not whole."""
         self.closing = True
         self._reader.stop()
+        self._since = self._port.monotonic()
         if reset:
             self.transport.abortConnection()
         else:
@@ -203,15 +215,14 @@ class ClientConnection(Protocol):
         """Time has passed."""
         if self.call is not None:
             return  # swept as a call
-        if self.closing:
-            if not self.flushing:
-                if now - self._since > LINGER:
-                    self.transport.loseConnection()  # in order: the kernel delivers what it has
-            elif now - self._since > self._port.settings.idle_timeout:
-                self.transport.abortConnection()
+        if self.closing or self.held:
+            if now - self._since > self._port.settings.idle_timeout:
+                self.transport.abortConnection()  # it does not take what it was sent, and closing would wait for that
+            elif self.closing and not self.flushing and now - self._since > LINGER:
+                self.transport.loseConnection()  # in order: the kernel delivers what it has
         elif self._reader.between:
             if now - self._since > KEEP_ALIVE:
-                self.transport.loseConnection()
+                self.cut(reset=False)  # the end of its last answer may still be queued
         elif now - self._since > HEAD_TIMEOUT:
             self.transport.abortConnection()
 
@@ -225,4 +236,4 @@ class ClientConnection(Protocol):
     def drain(self) -> None:
         """The service stops: a connection without a call is closed."""
         if self.call is None and not self.closing:
-            self.transport.loseConnection()
+            self.cut(reset=False)  # its last answer may still be on its way

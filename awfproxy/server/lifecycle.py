@@ -60,7 +60,7 @@ class Lifecycle(Service):
         super().startService()  # type: ignore[no-untyped-call]
         try:
             self._proxy.startService()
-        except CannotListenError as error:
+        except (ListenError, CannotListenError) as error:
             self._refuse(str(error))
         except OSError as error:
             self._refuse(f"log_dir cannot be written to: {error.strerror or error}: {error.filename}")

@@ -7,7 +7,6 @@ asyncio calls a protocol's ``data_received``; here that attribute *is* the Twist
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -111,8 +110,11 @@ def _reset_at_close(loop_transport: Any) -> None:
     raw = loop_transport.get_extra_info("socket")
     if raw is None or raw.fileno() < 0:
         return  # closed already
-    with socket.socket(fileno=os.dup(raw.fileno())) as twin:  # the loop's own cannot be told
+    twin = socket.socket(fileno=raw.fileno())  # the loop's own cannot be told; a duplicate might not be had
+    try:
         twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
+    finally:
+        twin.detach()
 
 
 def _unconnected(data: bytes) -> None:

@@ -23,6 +23,7 @@ from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.call import UNPEEKED, Call
 from awfproxy.server.client import ClientConnection
 from awfproxy.server.shared import Shared
+from awfproxy.server.tallies import OTHER, UNNAMED
 from awfproxy.server.upstream import UpstreamPool
 from awfproxy.wire.faults import Fault
 
@@ -113,17 +114,17 @@ class Port:
             return refusals.body_too_large(self.settings.max_request_body)
         return None
 
-    def peek(self, head: RequestHead, body: bytes) -> Peek:
-        """What the body says of itself, decoded on the side if it is compressed."""
+    def peek(self, head: RequestHead, body: bytes) -> tuple[Peek, int]:
+        """What the body says of itself, decoded on the side if it is compressed, and its bytes when decoded."""
         if not body:
-            return UNPEEKED
+            return UNPEEKED, 0
         plain = self._plain(head, body)
         if plain is None:
-            return UNPEEKED
-        return request.peek(plain, head.fields.get(b"content-type", b""))
+            return UNPEEKED, len(body)
+        return request.peek(plain, head.fields.get(b"content-type", b"")), len(plain)
 
     def asks_usage(self, route: Route, facts: Peek) -> bool:
-        """Whether usage is to be asked for on behalf of the client (PRODUCT.md 4, ``include_usage``)."""
+        """Whether usage is to be asked for on behalf of the client (``include_usage``, docs/configuration.md)."""
         return (
             facts.stream is True
             and not facts.asks_usage
@@ -200,7 +201,7 @@ class Port:
             "include_usage": self.settings.include_usage,
             "calls": len(self.calls),
             "connections": self.pool.counts,
-            "models": sorted(self.tally.models),
+            "models": sorted(self.tally.models.keys() - {OTHER, UNNAMED}),
         }
 
     def released_unrecorded(self) -> None:
@@ -210,7 +211,11 @@ class Port:
     def sweep(self, now: float) -> None:
         """Look at everything that waits for something."""
         for call in list(self.calls):
-            call.sweep(now)
+            try:
+                call.sweep(now)
+            except Exception:  # the others must not lose their time limits
+                log.failure("a call broke on a look at it")
+                call.broke()
         for client in list(self.clients):
             client.sweep(now)
         self.pool.sweep(now)

@@ -18,9 +18,11 @@ from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
 from twisted.internet.interfaces import IAddress, IPushProducer
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from awfproxy.server.network import WRITE_HIGH, Listener
+from awfproxy.server.sockets import ListenError, explain
 
 log = txaio.make_logger()
 
@@ -45,11 +47,11 @@ class ReactorTransport(Protocol):
         below: Any = self.transport
         self._below = below
         below.bufferSize = WRITE_HIGH
-        # only a plain socket can be sent to directly; TLS listeners and others keep Twisted's write
-        plain = getattr(below, "socket", None)
-        if isinstance(plain, socket.socket) and hasattr(below, "_tempDataBuffer") and not getattr(below, "TLS", False):
-            self._socket = plain
-            if plain.family != socket.AF_UNIX:
+        # Only a plain socket can be sent to directly.  TLS and other wrappers show the attributes of what they wrap:
+        # their socket would take the bytes without encryption.  So the type is asked; those keep Twisted's write.
+        if isinstance(below, Connection) and not below.TLS:
+            self._socket = below.socket
+            if self._socket.family != socket.AF_UNIX:
                 below.setTcpNoDelay(True)
         self._above.makeConnection(self)
 
@@ -87,6 +89,9 @@ class ReactorTransport(Protocol):
 
     def loseWriteConnection(self) -> None:
         if not self._gone:
+            if self._socket is None:  # TLS has no half: closing below it would cut off what is still to be encrypted
+                self.loseConnection()
+                return
             self.write = _ended  # type: ignore[method-assign]
             self._below.unregisterProducer()
             self._below.loseWriteConnection()
@@ -157,15 +162,26 @@ class ReactorNetwork:
 
 
 def listen_slowly(reactor: Any, description: str, build: Callable[[], Protocol]) -> Listener:
-    """Listen on an endpoint string that only Twisted knows (``ssl:``, plugins), on its own transports."""
+    """Listen on an endpoint string that only Twisted knows (``ssl:``, plugins), on its own transports.
+
+    :raises ListenError: the string is not one, or its address or files cannot be had.  Only plugins that take their
+        time (onion services, say) may still fail later, and the log tells.
+    """
     listener = _ReactorListener(None)
 
     def listening(port: Any) -> None:
         listener.port = port
 
-    serverFromString(reactor, description).listen(_Build(build)).addCallbacks(
-        listening, lambda failure: log.failure("not listening on {endpoint}", failure=failure, endpoint=description)
-    )
+    try:
+        opening = serverFromString(reactor, description).listen(_Build(build))
+    except Exception as error:  # whatever a parser makes of parts it does not like
+        raise ListenError(explain(description, error)) from error
+    opening.addCallback(listening)
+    refused = opening.result if opening.called else None
+    if isinstance(refused, Failure):
+        opening.addErrback(lambda _: None)
+        raise ListenError(explain(description, refused.value)) from refused.value
+    opening.addErrback(lambda late: log.failure("not listening on {endpoint}", failure=late, endpoint=description))
     return listener
 
 

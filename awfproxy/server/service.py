@@ -16,13 +16,13 @@ from typing import Any
 import txaio
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 
 from awfproxy import __version__
 from awfproxy.core.origin import foreign
 from awfproxy.core.settings import Settings
+from awfproxy.core.sources import SCANNER_FAILED
 from awfproxy.server.admin import AdminPages, AdminSite, admin_service
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import DRAINING, READY, journal_condition
@@ -67,17 +67,16 @@ class ProxyService(Service):
         self.ports: list[Port] = []
         #: 1 if records were lost at the end
         self.exit_status = 0
-        self._admin = admin_service(
-            settings.service.admin,
-            AdminSite(
-                AdminPages(
-                    shared.health,
-                    Exposition(shared.tallies, shared.journal),
-                    self.reflect,
-                    lambda head: foreign(head, frozenset(), frozenset()),
-                    lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
-                ),
-                reactor,
+        self._admin: Service | None = None
+        # a scraper on another container calls the admin listener by the names by which the ports may be called
+        hosts = frozenset(host.encode("ascii") for port in settings.ports for host in port.allowed_hosts)
+        self._admin_site = AdminSite(
+            AdminPages(
+                shared.health,
+                Exposition(shared.tallies, shared.journal),
+                self.reflect,
+                lambda head: foreign(head, hosts, frozenset()),
+                lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
             ),
             reactor,
         )
@@ -93,10 +92,12 @@ class ProxyService(Service):
             port = Port(each, shared, SWEEP_SECONDS, self._local_answer)
             self.ports.append(port)
             self._bound.append((port, open_listening(each.listen)))
+        admin = self.settings.service.admin
         try:
+            self._admin = admin_service(admin, self._admin_site, self.reactor)
             self._admin.privilegedStartService()
-        except CannotListenError as error:
-            raise ListenError(explain(self.settings.service.admin, error.socketError)) from error
+        except Exception as error:  # taken, or whatever a parser makes of parts it does not like
+            raise ListenError(explain(admin, error)) from error
 
     def startService(self) -> None:
         """Open the files and accept calls.
@@ -109,7 +110,9 @@ class ProxyService(Service):
         shared = self._shared
         shared.journal.start()
         shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
-        self._admin.startService()
+        shared.health.watch("scanner", self._scanner_condition)
+        if self._admin is not None:
+            self._admin.startService()
         for port, listening in self._bound:
             if listening is not None:
                 self._listeners.append(shared.network.listen(listening, port.accept))
@@ -128,6 +131,11 @@ class ProxyService(Service):
             version=__version__, network=shared.network.name, admin=self.settings.service.admin,
             ports=", ".join(f"{p.name} ({p.provider.name}) at {p.settings.listen}" for p in self.ports),
         )  # fmt: skip
+
+    def _scanner_condition(self) -> str | None:
+        """Whether answers went by unread: accounting that breaks is loud until somebody has looked and started anew."""
+        failed = sum(port.tally.scan_errors.get(SCANNER_FAILED, 0) for port in self.ports)
+        return f"the usage scanner failed on {failed} answers" if failed else None
 
     def reflect(self) -> dict[str, Any]:
         """What there is, for `/reflect`: no secrets."""
@@ -192,7 +200,8 @@ class ProxyService(Service):
             self._sweeping.stop()
         for port in self.ports:
             port.close()
-        await maybeDeferred(self._admin.stopService)
+        if self._admin is not None:
+            await maybeDeferred(self._admin.stopService)
         log.info("stopped")
         super().stopService()  # type: ignore[no-untyped-call]
 

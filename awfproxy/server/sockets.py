@@ -12,6 +12,7 @@ import socket
 import stat
 
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
 
 from awfproxy.core.endpoints import parse_endpoint
 from awfproxy.server.network import BACKLOG
@@ -33,7 +34,7 @@ def open_listening(endpoint: str) -> socket.socket | None:
         if parsed.kind == "tcp" and parsed.port is not None:
             return _tcp(parsed.interface, parsed.port)
         if parsed.kind == "unix":
-            return _unix(parsed.path)
+            return _unix(parsed.path, parsed.mode)
         if parsed.kind == "systemd":
             return _passed(endpoint)
     except OSError as error:
@@ -56,7 +57,7 @@ def _tcp(interface: str, port: int) -> socket.socket:
     return listening
 
 
-def _unix(path: str) -> socket.socket:
+def _unix(path: str, mode: int | None) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
@@ -66,6 +67,8 @@ def _unix(path: str) -> socket.socket:
                 raise
             os.unlink(path)
             listening.bind(path)
+        if mode is not None:
+            os.chmod(path, mode)  # before anybody can connect
         listening.listen(BACKLOG)
     except OSError:
         listening.close()
@@ -97,12 +100,18 @@ def _passed(endpoint: str) -> socket.socket:
     return socket.socket(fileno=os.dup(adopted.fileno))
 
 
-def explain(endpoint: str, error: OSError) -> str:
-    """Why ``endpoint`` cannot be opened, and what to do."""
+def explain(endpoint: str, error: BaseException | None) -> str:
+    """Why ``endpoint`` cannot be opened, and what to do; Twisted's errors and those of its parsers too."""
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    if not isinstance(error, OSError):
+        return f"`{endpoint}`: {error}"
     if error.errno == errno.EADDRINUSE:
         return f"`{endpoint}`: the address is taken by another process; stop that one or choose another port"
     if error.errno == errno.EACCES:
         return f"`{endpoint}`: not allowed; ports under 1024 and others' folders need rights that this user lacks"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"`{endpoint}`: this host has no such address"
-    return f"`{endpoint}`: {error.strerror or error}"
+    reason = error.strerror or str(error)
+    file = error.filename if isinstance(error.filename, str) and os.path.isabs(error.filename) else None
+    return f"`{endpoint}`: {reason}: {file}" if file else f"`{endpoint}`: {reason}"

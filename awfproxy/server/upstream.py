@@ -91,7 +91,10 @@ class UpstreamConnection(Protocol):
                 top.transport.abortConnection()  # type: ignore[attr-defined]
 
         self._deadline = clock.callLater(timeout, expire)
-        attempt.addErrback(self.connectionLost)
+        if attempt.called:  # the call does not know this connection yet: it is told in the next turn
+            clock.callLater(0, attempt.addErrback, self.connectionLost)
+        else:
+            attempt.addErrback(self.connectionLost)
 
     def pause(self) -> None:
         """The client does not keep up: read no more."""
@@ -118,7 +121,13 @@ class UpstreamConnection(Protocol):
         self.up = True
         self._end_dial()
         self.transport.registerProducer(self, True)
-        self._pool.connected(self)
+        call = self.call
+        try:
+            self._pool.connected(self)
+        except Exception:
+            log.failure("a call broke as its connection stood")
+            if call is not None:
+                call.broke()
 
     def dataReceived(self, data: bytes) -> None:
         """One read of the answer."""
@@ -204,6 +213,8 @@ class UpstreamConnection(Protocol):
         if reader.keep_alive and not reader.surplus and self.transport.unsent() == 0:
             self.resume()
             self._pool.give_back(self)
+        elif self.transport.unsent():  # an early answer: closing would wait for what is left of the request
+            self.transport.abortConnection()
         else:
             self.transport.loseConnection()
 

@@ -4,7 +4,8 @@ One request at a time.  Bytes of the next one (pipelining, RFC 9112 section 9.3.
 called, so that answers go out in order.  Rules beyond llhttp's strict mode, because llhttp accepts what another parser
 might read differently:
 
-- the version is 1.0 or 1.1; a request of 1.1 has exactly one Host (RFC 9112 section 3.2), one of 1.0 at most one
+- the version is 1.0 or 1.1, and there is exactly one Host (RFC 9112 section 3.2; we ask it of 1.0 too, because the rule
+  against web pages needs it)
 - Transfer-Encoding is exactly ``chunked``, once, and never on 1.0 (RFC 9112 section 6.1)
 - the target is in origin form and printable ASCII (no absolute form, no fragment)
 - a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields; the framing of a chunked body (sizes, extensions,
@@ -31,7 +32,8 @@ CHUNK_FRAMING = 20
 CHUNK_ALLOWANCE = 8 * 1024
 
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin form: "/", then printable ASCII without "#"
-_HEAD, _BODY, _CHUNKS, _DONE, _DEAD = range(5)
+#: where a reader is; `_BARE`: a head was told that is the whole request, and it has not been told that it is whole
+_HEAD, _BODY, _CHUNKS, _BARE, _DONE, _DEAD = range(6)
 
 
 class RequestSink(Protocol):
@@ -81,7 +83,7 @@ class RequestReader:
     @property
     def hungry(self) -> bool:
         """Whether only more bytes can bring a request further; not so while one waits to be answered (`proceed`)."""
-        return self._state != _DONE
+        return self._state not in (_BARE, _DONE)
 
     def feed(self, data: bytes) -> Fault | None:
         """Take ``data``; tell the sink of what is whole in it."""
@@ -99,7 +101,7 @@ class RequestReader:
 
     def proceed(self) -> Fault | None:
         """The request told last is answered: go on with what is kept."""
-        if self._state != _DONE:
+        if self.hungry:
             return None
         self._state = _HEAD
         if self._held:
@@ -116,8 +118,11 @@ class RequestReader:
 
     def _feed_head(self, fresh: int) -> Fault | None:
         data = self._held
-        while data.startswith(b"\r\n"):  # empty lines before a request are let pass: RFC 9112 section 2.2
-            data = self._held = data[2:]
+        if data.startswith(b"\r\n"):  # empty lines before a request are let pass: RFC 9112 section 2.2
+            start = 2
+            while data.startswith(b"\r\n", start):
+                start += 2
+            data = self._held = data[start:]
         # only what is new can hold the end; three bytes of it may have come before
         end = data.find(b"\r\n\r\n", max(0, len(data) - fresh - 3))
         if end < 0:
@@ -139,7 +144,8 @@ class RequestReader:
         if self._state == _CHUNKS:
             return self._feed_chunks(rest) if rest else None
         self._held = rest
-        if self._state == _DONE:
+        if self._state == _BARE:  # else the sink has answered already, and is at a later request
+            self._state = _DONE
             self._sink.request_complete()
         return None
 
@@ -173,7 +179,7 @@ class RequestReader:
             for name in (b"host", b"transfer-encoding", b"content-length", b"content-type", b"content-encoding"):
                 if sum(lower == name for lower, _, _ in headers) > 1:
                     return self._fault("repeated " + name.decode())
-        if b"host" not in fields and minor:
+        if b"host" not in fields:
             return self._fault("no host")
         length: int | None = None
         chunked = False
@@ -203,7 +209,7 @@ class RequestReader:
             self._state = _BODY
             self._left = length
         else:
-            self._state = _DONE
+            self._state = _BARE
         self._sink.request_head(head)
         return None
 

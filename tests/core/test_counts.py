@@ -182,7 +182,7 @@ def test_whatever_comes_the_record_is_sound(value: Any) -> None:
     ],
 )
 def test_figures_of_each_shape(usage: dict[str, Any], figures: tuple[Any, ...]) -> None:
-    """One meaning for all providers' names (PRODUCT 4)."""
+    """One meaning for all providers' names (docs/records.md)."""
     said, rejected, _ = read(json.dumps(usage))
     assert rejected == []
     assert (

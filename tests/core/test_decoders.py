@@ -84,6 +84,17 @@ def test_cut_input_gives_what_could_be_read(name: str, keep: int) -> None:
         assert decode_body(packed, name.encode(), len(body)) is None
 
 
+@pytest.mark.parametrize("pack", [*CODINGS.values(), lambda body: brotli.compress(body, quality=1)])
+def test_output_that_waits_in_a_decoder_is_asked_for(pack: Callable[[bytes], bytes]) -> None:
+    """br takes all its input at once and still has output left: the end of a long answer, with its usage, is not lost."""
+    body = b"".join(b'data: {"delta":"%d"}\n\n' % (number * 7919 % 10007) for number in range(15_000))
+    packed = pack(body)
+    name = next((name for name, other in CODINGS.items() if other is pack), "br")
+    for step in (len(packed), 4096, 100):
+        parts = [packed[at : at + step] for at in range(0, len(packed), step)]
+        assert b"".join(unpack(name.encode(), parts)) == body
+
+
 def test_flushed_events_come_out_at_once() -> None:
     """A server that flushes after each event: each can be read when it comes."""
     packer = zlib.compressobj(wbits=31)

@@ -62,6 +62,12 @@ def test_twisted_understands_what_comes_out(text: str) -> None:
         ("unix:", "names no path"),
         ("systemd:domain=INET:index=0", "name="),
         ("systemd:domain=INET", "name="),
+        ("tcp:1:iface=0.0.0.0", "did you mean `interface`?"),
+        ("unix:/run/x:perms=660", "unknown part `perms`; valid are `address`"),
+        ("unix:/run/x:mode=rw", "no file mode"),
+        ("tls:10000", "write `tls:/etc/awfproxy/certificates:port=10000`"),
+        ("haproxy:tcp", "no port number"),
+        ("stdio:", "nobody can connect to"),
     ],
 )
 def test_names_the_mistake(text: str, words: str) -> None:
@@ -74,7 +80,28 @@ def test_names_the_mistake(text: str, words: str) -> None:
 def test_other_kinds_pass_with_a_warning() -> None:
     """Endpoint plugins work, only slower; they are Twisted's to judge."""
     assert "fast path" in (parsed("onion:80:controlPort=9051").warning or "")
+    assert "fast path" in (parsed("ssl:443").warning or "")
     assert parsed("tcp:80").warning is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("tcp6:1", r"tcp6:1:interface=\:\:1"),
+        ("haproxy:tcp:1", "haproxy:tcp:1:interface=127.0.0.1"),
+        ("tls:/certificates:port=1", "tls:/certificates:port=1:interface=127.0.0.1"),
+    ],
+)
+def test_no_kind_opens_itself_to_the_network_by_omission(text: str, complete: str) -> None:
+    """The rule of tcp listeners holds for the others that have an interface."""
+    assert parsed(text).text == complete
+    assert serverFromString(object(), complete) is not None
+
+
+def test_permissions_of_a_socket_in_the_file_system() -> None:
+    """Octal, as everywhere; what is not said is left to the umask."""
+    assert parsed("unix:/run/x:mode=660").mode == 0o660
+    assert parsed("unix:/run/x").mode is None
 
 
 @pytest.mark.parametrize(

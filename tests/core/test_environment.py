@@ -79,6 +79,15 @@ def test_rates_are_refused_where_they_are_wanted(value: str, faults: int) -> Non
     assert len(environment.faults) == faults
 
 
+@pytest.mark.parametrize(("enabled", "warnings"), [(None, 1), ("false", 0)])
+def test_rates_that_nothing_enables_are_worth_a_warning(enabled: str | None, warnings: int) -> None:
+    """Whoever sets a number alone may think that it holds."""
+    environment = read(AWF_RATE_LIMIT_RPH="600", **({} if enabled is None else {"AWF_RATE_LIMIT_ENABLED": enabled}))
+    environment.refuse_rates()
+    assert environment.faults == []
+    assert [line.partition(":")[0] for line in environment.warnings] == ["AWF_RATE_LIMIT_RPH"] * warnings
+
+
 def test_a_misspelt_name_is_worth_a_warning() -> None:
     """Ours are ours alone: one that we do not know is a slip."""
     assert read(AWFPROXY_STATEDIR="/x").warnings == [

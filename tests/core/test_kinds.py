@@ -92,7 +92,7 @@ def test_unknown(method: bytes, target: bytes) -> None:
 
 
 def test_usage_is_asked_for_on_chat_alone() -> None:
-    """The allow-list of PRODUCT 4: never on Responses, Messages or anything else."""
+    """The allow-list of asking for usage: never on Responses, Messages or anything else."""
     paths = (
         b"/v1/chat/completions /chat/completions /v1/completions /v1/responses /v1/messages /v1/agents/completions "
         b"/api/chat /v2/chat /models/m/completions /v1/embeddings /v1/chat/completions/x"

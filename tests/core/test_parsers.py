@@ -1,4 +1,4 @@
-"""The six promises of HOUSE.md over every parser of the ground floor."""
+"""The six promises of the ground floor (docs/design.md) over every parser of it."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from awfproxy.core.providers import PROVIDERS
 
 
 def test_names_and_ports_are_those_of_the_contract() -> None:
-    """PRODUCT 2 fixes the providers and the ports that open without a config file."""
+    """The providers are fixed, and so are the ports that open without a config file."""
     assert {name: provider.default_port for name, provider in PROVIDERS.items()} == {
         "openai": 10000,
         "anthropic": 10001,
@@ -44,7 +44,7 @@ def test_every_default_upstream_is_https_without_slash_at_its_end() -> None:
 
 
 def test_usage_is_asked_for_invisibly_only_where_the_contract_says() -> None:
-    """PRODUCT 2: invisible on openai and copilot, off elsewhere."""
+    """Invisible on openai and copilot, off elsewhere."""
     assert {name: provider.include_usage for name, provider in PROVIDERS.items()} == {
         "openai": "invisible",
         "anthropic": "off",

@@ -37,6 +37,7 @@ def test_an_empty_text_is_all_defaults() -> None:
             "[ports.'a b']",
             "a.toml:1: `ports.a b` is no usable name: up to 64 letters, digits, `-` and `_`, no sign first.",
         ),
+        ("[ports.a]\nlimit = 1", "a.toml:2: `ports.a.limit` is not a setting; did you mean `limits`?"),
         ("[ports]\na = 1", "a.toml:2: `ports.a` must be a table; write `[ports.a]`."),
         ("ports = 1", "a.toml:1: `ports` must be a table."),
         ("[port.a]", "a.toml:1: `port` is not a setting; did you mean `ports`?"),

@@ -577,7 +577,7 @@ def test_a_kept_connection_that_closed_under_us_is_tried_once_more() -> None:
     again.receive(response(ANSWER))
     stage.turn()
     assert split(client.take())[1] == ANSWER
-    assert requests(stage)[1]["attempts"] == 2
+    assert requests(stage)[1]["attempts"] == 2 and stage.port.tally.retries == 1
     client.receive(request())
     again.receive(b"HTTP/1.1 2")
     again.end(clean=False)
@@ -861,7 +861,7 @@ def test_an_upstream_that_does_not_take_stream_options() -> None:
     again.receive(SSE_HEAD + chunk(CHUNK + DONE) + END)
     stage.turn()
     assert dechunk(split(client.take())[1]) == CHUNK + DONE
-    assert requests(stage)[0]["attempts"] == 2
+    assert requests(stage)[0]["attempts"] == 2 and stage.port.tally.retries == 0
     client.receive(STREAM)
     stage.turn()
     assert b"stream_options" not in again.take()
@@ -880,6 +880,62 @@ def test_a_400_for_another_reason_is_passed_on() -> None:
     client.receive(STREAM)
     stage.turn()
     assert b"stream_options" in stage.upstream.take()
+
+
+def test_a_json_answer_to_a_stream_keeps_its_length() -> None:
+    """There is no event to take out of it."""
+    stage = Stage(include_usage="invisible")
+    client, upstream = begin(stage)
+    upstream.receive(response(ANSWER))
+    stage.turn()
+    head, body = split(client.take())
+    assert b"Content-Length: %d" % len(ANSWER) in head and body == ANSWER
+
+
+# -- what is counted
+
+
+def test_aborts_are_counted_also_when_the_record_is_made() -> None:
+    """A client that leaves before the end of its answer, whatever its record says."""
+    stage = Stage(include_usage="off")
+    client, upstream = begin(stage)
+    upstream.receive(SSE_HEAD + chunk(CHUNK) + chunk(LAST) + chunk(DONE))
+    stage.turn()
+    client.end()
+    assert requests(stage)[0]["outcome"] == "complete" and stage.port.tally.client_aborts == 1
+    upstream.receive(END)
+    stage.turn()
+    assert stage.port.tally.client_aborts == 1 and stage.port.tally.in_flight == 0
+
+
+def test_a_response_in_the_background_is_not_guessed_at() -> None:
+    """Its usage comes with a later GET: nothing is known yet, and the reason says why."""
+    stage = Stage()
+    _, upstream = begin(stage, request(b'{"model":"m","background":true}', path=b"/v1/responses"))
+    upstream.receive(response(b'{"id":"r","status":"queued","usage":null,"model":"m"}'))
+    stage.turn()
+    assert (requests(stage)[0]["usage_source"], requests(stage)[0]["usage_reason"]) == ("none", "background")
+    assert not usages(stage)
+
+
+def test_estimates_are_of_decoded_bytes() -> None:
+    """A compressed body says as much as the same one plain."""
+    import gzip
+
+    body = b'{"model":"m","messages":[{"role":"user","content":"' + b"word " * 2000 + b'"}]}'
+    answer = b'{"model":"m","choices":[{"message":{"content":"' + b"word " * 2000 + b'"}}]}'
+    found = []
+    for coded in (False, True):
+        stage = Stage()
+        coding = b"Content-Encoding: gzip\r\n" if coded else b""
+        _, upstream = begin(stage, request(gzip.compress(body) if coded else body, headers=coding))
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + coding
+        upstream.receive(response(gzip.compress(answer) if coded else answer, head=head))
+        stage.turn()
+        (usage,) = usages(stage)
+        assert usage["usage_source"] == "estimated"
+        found.append((usage["input_tokens"], usage["output_tokens"]))
+    assert found[0] == found[1]
 
 
 # -- the service ends
@@ -915,4 +971,5 @@ def test_a_broken_scanner_is_unplugged_and_the_bytes_flow_on(
     stage.turn()
     assert dechunk(split(client.take())[1]) == CHUNK + LAST + DONE
     assert requests(stage)[0]["usage_reason"] == "scanner-failed"
+    assert stage.port.tally.scan_errors == {"scanner-failed": 1}
     assert [str(each) for each in logged_failures.flush(RuntimeError)] == ["a defect"]

@@ -16,7 +16,7 @@ from awfproxy.server.tallies import Tallies
 ROOT = Path(__file__).resolve().parents[2]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
-#: names of PRODUCT.md section 8 that exist in this version
+#: names that dashboards and alerts depend on
 PROMISED = (
     "awfproxy_requests_total",
     "awfproxy_in_flight_requests",

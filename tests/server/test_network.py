@@ -39,14 +39,14 @@ def networks() -> list[str]:
 @pytest.fixture(params=networks())
 def network(request: pytest.FixtureRequest) -> Network:
     """One of the two."""
-    loop = getattr(reactor, "_asyncioEventloop", None)
+    loop: Any = getattr(reactor, "_asyncioEventloop", None)
     return LoopNetwork(loop) if request.param == "loop" else ReactorNetwork(reactor)
 
 
 async def turn(times: int = 1) -> None:
     """Let the reactor do what it has to."""
     for _ in range(times):
-        await deferLater(reactor, 0.001)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.001)
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -423,7 +423,7 @@ async def test_another_protocol_takes_over(dialled: Both) -> None:
     await until(lambda: near.data == b"first")
     wire = near.wire
     wire.switchProtocol(second)
-    second.makeConnection(wire)  # type: ignore[arg-type]
+    second.makeConnection(wire)
     far.raw.send(b"second")
     await until(lambda: second.data == b"second")
     wire.write(b"back")
@@ -442,7 +442,7 @@ async def test_a_switch_within_a_read(dialled: Both) -> None:
 
     def switch(data: bytes) -> None:
         near.wire.switchProtocol(second)
-        second.makeConnection(near.wire)  # type: ignore[arg-type]
+        second.makeConnection(near.wire)
 
     near.dataReceived = switch  # type: ignore[method-assign]
     near.wire.switchProtocol(near)

@@ -25,7 +25,7 @@ from tests.processes import once, proxy_process, simulator_process
 pytestmark = once
 
 #: kills for each kind of answer
-KILLS = 8
+KILLS = 6
 #: further clients whose calls end at about the same time
 OTHERS = 3
 

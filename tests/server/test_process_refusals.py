@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,15 +22,6 @@ FORMS = [("uvloop", False), ("uvloop", True), ("epoll", False), ("epoll", True)]
 def setting(tmp_path: Path) -> Setting:
     """A configuration that is right, until the test has its way with it."""
     return write_setting(tmp_path, UPSTREAM, providers=["openai"])
-
-
-@pytest.fixture
-def taken() -> Iterator[int]:
-    """A port of the loopback on which somebody listens."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        yield listening.getsockname()[1]
 
 
 def change(setting: Setting, old: str, new: str) -> None:
@@ -71,6 +60,18 @@ def test_a_taken_port(tmp_path: Path, setting: Setting, taken: int, which: str, 
     change(setting, f"tcp:{mine}:", f"tcp:{taken}:")
     line = complaint(tmp_path, setting, reactor, daemon)
     assert f"`tcp:{taken}:interface=127.0.0.1`: the address is taken by another process" in line
+
+
+@pytest.mark.parametrize("which", ["port", "admin"])
+def test_a_listener_that_only_twisted_can_open(tmp_path: Path, setting: Setting, taken: int, which: str) -> None:
+    """No different: a taken address, a file that is missing or a kind that nobody knows is one line, never a trace."""
+    mine = setting.ports["openai"] if which == "port" else setting.admin_port
+    change(setting, f"tcp:{mine}:", f"haproxy:tcp:{taken}:")
+    line = complaint(tmp_path, setting, "uvloop", daemon=False)
+    assert f"`haproxy:tcp:{taken}:interface=127.0.0.1`: the address is taken by another process" in line
+    change(setting, f"haproxy:tcp:{taken}:", "ssl:0:privateKey=/nowhere/key.pem:")
+    line = complaint(tmp_path, setting, "uvloop", daemon=False)
+    assert "No such file or directory: /nowhere/key.pem" in line
 
 
 @pytest.mark.parametrize(("reactor", "daemon"), FORMS)

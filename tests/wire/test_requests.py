@@ -86,6 +86,7 @@ def test_the_next_request_waits_until_the_first_is_answered() -> None:
 H = b"Host: x\r\n"
 BAD = {
     "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "no host on 1.0": b"GET / HTTP/1.0\r\n\r\n",
     "two hosts": b"GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n",
     "two different lengths": b"POST / HTTP/1.1\r\n" + H + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
     "two equal lengths": b"POST / HTTP/1.1\r\n" + H + b"Content-Length: 1\r\nContent-Length: 1\r\n\r\na",
