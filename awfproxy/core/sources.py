@@ -36,10 +36,13 @@ NO_FINAL_USAGE: Final = "no-final-usage"
 BACKGROUND: Final = "background"
 #: the scanner broke and was unplugged (said by `server.accounting`)
 SCANNER_FAILED: Final = "scanner-failed"
+#: the record could not be made (likewise): what the call used is not known
+RECORD_FAILED: Final = "record-failed"
 
 #: besides these: outcome words other than "complete" (the answer ended so before its usage came), scanner errors
 REASONS: Final = (
     NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE, BACKGROUND, SCANNER_FAILED,
+    RECORD_FAILED,
 )  # fmt: skip
 
 #: scanner errors after which the length of what was delivered says nothing about its tokens

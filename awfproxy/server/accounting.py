@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from awfproxy.core.labels import NO_LABELS
+from awfproxy.core.outcomes import PROXY_ERROR
 from awfproxy.core.records import RequestRecord, clip, encode, milliseconds, timestamp, token_usage
-from awfproxy.core.sources import SCANNER_FAILED, estimate, judge
+from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED, estimate, judge
 
 if TYPE_CHECKING:
     from awfproxy.server.call import Call
@@ -110,3 +111,17 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         reading.usage if reading is not None and source in ("reported", "partial") else None, source, reason,
     )  # fmt: skip
     return usage_line, encode(record)
+
+
+def bare_line(call: Call, port: Port, ended_at: float) -> bytes:
+    """The request line of a call whose record could not be made: a defect of ours, told as one."""
+    port.tally.in_flight -= 1
+    port.tally.scan_error(RECORD_FAILED)
+    duration = ended_at - call.began
+    record = RequestRecord(
+        timestamp(call.admitted_at + duration), call.request_id, port.provider.name, port.name, PROXY_ERROR, "none",
+        milliseconds(duration),
+    )  # fmt: skip
+    record.usage_reason = RECORD_FAILED
+    record.status = call.status
+    return encode(record)

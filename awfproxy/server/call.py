@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import txaio
+
 from awfproxy.core import outcomes, refusals
 from awfproxy.core.billing import Billing, billing
 from awfproxy.core.heads import client_request_id, upstream_request_id
@@ -22,7 +24,7 @@ from awfproxy.core.records import BodyFraming
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.request import Peek
 from awfproxy.core.scanner import Scanner
-from awfproxy.server.accounting import record_lines
+from awfproxy.server.accounting import bare_line, record_lines
 from awfproxy.server.answer import CHUNKED, CLOSE, LENGTH, NO_BODY, Answer
 from awfproxy.server.request_body import RequestBody
 
@@ -31,8 +33,12 @@ if TYPE_CHECKING:
     from awfproxy.server.port import Port
     from awfproxy.server.upstream import UpstreamConnection
 
-#: seconds for a request body to go on; nginx's client_body_timeout
+log = txaio.make_logger()
+
+#: seconds for a request body (nginx's client_body_timeout), and bytes for which it gets one second more: a body holds
+#: memory that others wait for, so sending a little now and then is not enough
 BODY_TIMEOUT = 60.0
+BODY_RATE = 16 * 1024
 #: after the client left, an answer near its end is read on for so long, or so many bytes: its usage comes last
 READ_ON_SECONDS = 2.0
 READ_ON_BYTES = 64 * 1024
@@ -146,7 +152,6 @@ class Call:
             return
         incoming = self._incoming
         assert incoming is not None
-        self._waiting_since = 0.0
         if not incoming.add(piece):
             self.refuse(refusals.body_too_large(self._port.settings.max_request_body), unread=True)
 
@@ -380,9 +385,8 @@ class Call:
                 self._give_up_upstream()
                 self.refuse(refusals.first_byte_timeout(), "first byte")
         elif self._upstream is None and not (self._incoming is not None and self._incoming.waiting):
-            if not self._waiting_since:
-                self._waiting_since = now  # a piece came since the last sweep
-            elif now - self._waiting_since > BODY_TIMEOUT:
+            came = 0 if self._incoming is None else self._incoming.size
+            if now - self._waiting_since > BODY_TIMEOUT + came / BODY_RATE:
                 self.refuse(refusals.request_timeout(), "request body", unread=True)
 
     def _sweep_answer(self, answer: Answer) -> None:
@@ -424,7 +428,11 @@ class Call:
         if self.answer is not None:
             self.answer.stop_reading()
         self._ended_at = port.monotonic()
-        usage_line, request_line = record_lines(self, port, self._ended_at)
+        try:
+            usage_line, request_line = record_lines(self, port, self._ended_at)
+        except Exception:
+            log.failure("a record could not be made: the call leaves a bare one")
+            usage_line, request_line = None, bare_line(self, port, self._ended_at)
         self._let_go_of_request()
         if self._reserved or port.journal.reserve(refusal=True):
             port.journal.append(usage_line, request_line, self.recorded)

@@ -22,7 +22,7 @@ from twisted.internet.threads import deferToThreadPool
 from awfproxy import __version__
 from awfproxy.core.origin import foreign
 from awfproxy.core.settings import Settings
-from awfproxy.core.sources import SCANNER_FAILED
+from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED
 from awfproxy.server.admin import AdminPages, AdminSite, admin_service
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import DRAINING, READY, journal_condition
@@ -134,8 +134,10 @@ class ProxyService(Service):
 
     def _scanner_condition(self) -> str | None:
         """Whether answers went by unread: accounting that breaks is loud until somebody has looked and started anew."""
-        failed = sum(port.tally.scan_errors.get(SCANNER_FAILED, 0) for port in self.ports)
-        return f"the usage scanner failed on {failed} answers" if failed else None
+        failed = sum(
+            port.tally.scan_errors.get(reason, 0) for port in self.ports for reason in (SCANNER_FAILED, RECORD_FAILED)
+        )
+        return f"usage could not be read or recorded of {failed} answers: see the log" if failed else None
 
     def reflect(self) -> dict[str, Any]:
         """What there is, for `/reflect`: no secrets."""

@@ -726,6 +726,21 @@ def test_a_body_that_stops_coming() -> None:
     assert stage.shared.body_memory.lent == 0
 
 
+def test_a_body_that_trickles() -> None:
+    """It holds memory that others wait for: a little now and then is not enough, a slow line is."""
+    stage = Stage()
+    trickling, slow = stage.client(), stage.client()
+    trickling.receive(request(b"x" * 1000)[:-1000])
+    slow.receive(request(b"x" * 4_000_000)[:-4_000_000])
+    for _ in range(70):
+        trickling.receive(b"x")
+        slow.receive(b"x" * 20_000)
+        stage.wait(1)
+    stage.turn()
+    assert trickling.take().startswith(b"HTTP/1.1 408")
+    assert slow.take() == b""
+
+
 def test_clients_that_say_nothing_are_let_go() -> None:
     """An idle connection, and a head that never ends."""
     stage = Stage()
@@ -953,6 +968,27 @@ def test_calls_that_are_cut_at_the_end_of_a_drain() -> None:
     assert client.closed and waiting.closed and not client.take().endswith(END)
     assert [record["outcome"] for record in requests(stage)] == ["drained", "drained"]
     assert not stage.port.calls
+
+
+def test_a_record_that_cannot_be_made_leaves_a_bare_one(
+    monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
+) -> None:
+    """The client has its answer, the call its one line, and nothing stays taken."""
+    from awfproxy.server import accounting
+
+    def broken(*arguments: object, **more: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(accounting, "judge", broken)
+    stage = Stage()
+    client, upstream = begin(stage, request())
+    upstream.receive(response(ANSWER))
+    stage.turn()
+    assert split(client.take())[1] == ANSWER
+    (record,) = requests(stage)
+    assert (record["outcome"], record["usage_reason"], record["status"]) == ("proxy_error", "record-failed", 200)
+    assert stage.port.tally.in_flight == 0 and stage.journal.places_taken == 0 and not stage.port.calls
+    assert [str(each) for each in logged_failures.flush(RuntimeError)] == ["a defect"]
 
 
 def test_a_broken_scanner_is_unplugged_and_the_bytes_flow_on(
