@@ -6,6 +6,7 @@ has asked for it (PR_SET_CHILD_SUBREAPER, prctl(2)), which these helpers do for 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -111,6 +112,9 @@ def daemonised(directory: Path, setting: Setting, twistd: Sequence[str] = ()) ->
             stdin=subprocess.DEVNULL, stdout=sys.__stdout__, stderr=sys.__stderr__,
         )  # fmt: skip
         daemon = Daemon(_pid(pidfile), logfile, pidfile)
+        # the process between twistd and the daemon, which led the daemon's session and has ended, has come to us too
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(os.getsid(daemon.pid), 0)
         try:
             _wait_until_ready(daemon, setting.admin_port)
             yield daemon

@@ -18,7 +18,7 @@ pytestmark = once
 #: streams at once; the bench opens 10,000
 STREAMS = 500
 #: events of each, and milliseconds between two
-EVENTS, PACE = 14, 150
+EVENTS, PACE = 20, 150
 BODY = json.dumps(
     {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "one two three"}]}
 ).encode()
@@ -40,9 +40,8 @@ def test_slow_streams(tmp_path: Path, reactor: str, tls: bool) -> None:
             nonlocal open_now, peak, most
             if not call.body:
                 open_now += 1
-                peak = max(peak, open_now)
-                if open_now == STREAMS:
-                    most = resident(proxy.pid)
+                if open_now > peak:
+                    peak, most = open_now, resident(proxy.pid)
             else:
                 pieces[call.name] += 1
 
@@ -61,7 +60,7 @@ def test_slow_streams(tmp_path: Path, reactor: str, tls: bool) -> None:
         began, cpu = time.monotonic(), cpu_seconds(proxy.pid)
         calls = run(main)
         took, cpu = time.monotonic() - began, cpu_seconds(proxy.pid) - cpu
-        assert peak == STREAMS
+        assert peak > 0.9 * STREAMS  # on a busy machine the first may have ended when the last begins
         for call in calls:
             assert (call.status, call.whole) == (200, True)
             assert call.body.count(b"data: {") == EVENTS + 2  # a role before, a finish reason after
@@ -78,5 +77,5 @@ def test_slow_streams(tmp_path: Path, reactor: str, tls: bool) -> None:
         assert len(served) == 1
     print(
         f"{STREAMS} streams of {EVENTS} events in {took:.1f} s; {cpu / STREAMS / EVENTS * 1e6:.0f} µs of CPU an event, "
-        f"{(most - idle) / STREAMS / 1024:.0f} KiB a stream"
+        f"{(most - idle) / peak / 1024:.0f} KiB a stream"
     )
