@@ -44,6 +44,7 @@ NO_BOUNDS = {
     "server.service.GC_THRESHOLD",
     "server.tallies.MODEL_LABEL_MAX",  # the length of a label's text
     "server.tls.RECORD",
+    "wire.requests.DIRECT_MIN",  # where a copy is saved
 }
 
 

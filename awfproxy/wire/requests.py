@@ -31,6 +31,10 @@ CHUNK_FRAMING = 20
 #: framing bytes allowed besides, for extensions and trailers together
 CHUNK_ALLOWANCE = 8 * 1024
 
+#: bytes of a body with a length from which llhttp is not shown it: there is nothing to parse in it, only to count, and
+#: going through it copies each byte; below, a new parser for the next request costs more than the copy
+DIRECT_MIN = 64 * 1024
+
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin form: "/", then printable ASCII without "#"
 #: where a reader is; `_BARE`: a head was told that is the whole request, and it has not been told that it is whole
 _HEAD, _BODY, _CHUNKS, _BARE, _DONE, _DEAD = range(6)
@@ -208,6 +212,8 @@ class RequestReader:
         elif length:
             self._state = _BODY
             self._left = length
+            if length > DIRECT_MIN:
+                self._parser = None
         else:
             self._state = _BARE
         self._sink.request_head(head)
@@ -223,7 +229,7 @@ class RequestReader:
         self._left = left - len(data)
         parser = self._parser
         if parser is None:
-            self.on_body(data)  # after an offer of an upgrade; a length needs no parser
+            self.on_body(data)  # a large body, or one after an offer of an upgrade; a length needs no parser
         else:
             try:
                 parser.feed_data(data)

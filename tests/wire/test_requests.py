@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.core.message import RequestHead
-from awfproxy.wire.requests import CHUNK_ALLOWANCE, HEAD_MAX, HEADERS_MAX, RequestReader
+from awfproxy.wire.requests import CHUNK_ALLOWANCE, DIRECT_MIN, HEAD_MAX, HEADERS_MAX, RequestReader
 
 
 class Transcript:
@@ -71,6 +71,16 @@ def test_any_split_gives_the_same_requests(cuts: list[int]) -> None:
 def test_byte_by_byte() -> None:
     """The finest split there is."""
     assert read(PIPELINED, list(range(len(PIPELINED)))) == (PIPELINED_EVENTS, None)
+
+
+def test_large_bodies_and_what_follows_them() -> None:
+    """Bodies that llhttp is not shown are counted right, and the request after them is read as ever."""
+    large = b"POST /l HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (DIRECT_MIN + 1) + b"z" * (DIRECT_MIN + 1)
+    data = large + b"GET /after HTTP/1.1\r\nHost: x\r\n\r\n" + large
+    expected = read(data, [])
+    assert [event[1] for event in expected[0] if isinstance(event, tuple)] == [b"/l", b"/after", b"/l"]
+    for step in (1000, 4096, 65_536, 65_537, 100_000):
+        assert read(data, list(range(step, len(data), step))) == expected
 
 
 def test_the_next_request_waits_until_the_first_is_answered() -> None:
