@@ -298,11 +298,6 @@ def journal_full() -> Refusal:
     return _busy("journal_full", "The proxy cannot record more calls at the moment.")
 
 
-def memory_full() -> Refusal:
-    """The bound of all request bodies together does not allow this one, even after waiting."""
-    return _busy("request_memory_full", "The proxy holds too many request bodies at the moment.")
-
-
 #: seconds that a busy proxy asks for; SDKs wait that long and then try again
 RETRY_AFTER: Final = 1
 

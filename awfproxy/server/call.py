@@ -219,8 +219,12 @@ class Call:
         else:
             self.refuse(refusals.upstream_unreachable(), "connect: " + why)
 
-    def upstream_lost(self, why: str, retryable: bool) -> None:
-        """The upstream connection ended before the answer was whole."""
+    def upstream_lost(self, why: str, *, retryable: bool = False, invalid: bool = False) -> None:
+        """The upstream connection ended before the answer was whole.
+
+        :param retryable: it was a kept one, and nothing came back
+        :param invalid: what came is not HTTP that may be forwarded
+        """
         self._upstream = None
         answer = self.answer
         if answer is not None:
@@ -237,7 +241,7 @@ class Call:
             self._port.tally.retries += 1
             self._attach_again()  # a kept connection that closed under us, and nothing came back
         else:
-            self.refuse(refusals.upstream_closed(), why)
+            self.refuse(refusals.upstream_invalid() if invalid else refusals.upstream_closed(), why)
 
     def response_head(self, head: ResponseHead) -> None:
         """The answer begins."""
@@ -352,8 +356,12 @@ class Call:
         self._cut(outcomes.DRAINED, None)
 
     def broke(self) -> None:
-        """A defect of ours met this call: it ends as one, and its connections with it."""
-        self._cut(outcomes.PROXY_ERROR, None)
+        """A defect of ours met this call: it ends as one."""
+        if self.answer is None and self.outcome is None:
+            self._give_up_upstream()
+            self.refuse(refusals.internal_error(), unread=True)
+        else:
+            self._cut(outcomes.PROXY_ERROR, None)
 
     def _cut(self, outcome: Outcome, reason: str | None) -> None:
         """End without the answer's end."""

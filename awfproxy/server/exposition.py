@@ -185,7 +185,7 @@ def _write_ports(page: _Page, ports: list[PortTallies]) -> None:
         [
             (f'{labels},state="{state}"', getattr(port, f"connections_{state}"))
             for labels, port in labelled
-            for state in ("opening", "busy", "idle")
+            for state in ("busy", "idle")
         ],
     )
     page.family(

@@ -219,6 +219,9 @@ class Port:
         for client in list(self.clients):
             client.sweep(now)
         self.pool.sweep(now)
+        counts = self.pool.counts
+        self.tally.connections_busy = counts["busy"]
+        self.tally.connections_idle = counts["idle"]
 
     @property
     def flushing(self) -> int:

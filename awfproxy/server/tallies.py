@@ -108,7 +108,6 @@ class PortTallies:
         "client_aborts",
         "connections_busy",
         "connections_idle",
-        "connections_opening",
         "in_flight",
         "models",
         "name",
@@ -132,7 +131,7 @@ class PortTallies:
         #: ends of answers that went to the client though the journal had not written the record in time
         self.released_unrecorded = 0
         self.scan_errors: dict[str, int] = {}
-        self.connections_opening = 0
+        #: connections to the upstream, as of the last sweep: with a call (or being made for one), and kept
         self.connections_busy = 0
         self.connections_idle = 0
 

@@ -27,7 +27,6 @@ class Tunnel(Protocol):
         if authorization:
             self._request += b"Proxy-Authorization: %b\r\n" % authorization
         self._request += b"\r\n"
-        self._through = False
 
     def connectionMade(self) -> None:
         """Ask."""
@@ -51,7 +50,6 @@ class Tunnel(Protocol):
             self._failure = Failure(TunnelRefused("the upstream proxy did not answer CONNECT in HTTP"))
             transport.abortConnection()
         else:
-            self._through = True
             transport.switchProtocol(self._above)
             self._above.makeConnection(transport)
 

@@ -167,7 +167,7 @@ class UpstreamConnection(Protocol):
             self.abandon()
             if body and answer is not None:
                 answer.body(body)
-            call.upstream_lost(fault.reason, retryable=False)
+            call.upstream_lost(fault.reason, invalid=True)
         elif answer is not None:
             if body:
                 answer.body(body)

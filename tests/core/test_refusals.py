@@ -34,7 +34,6 @@ ALL: list[Refusal] = [
     refusals.first_byte_timeout(),
     refusals.draining(),
     refusals.journal_full(),
-    refusals.memory_full(),
     refusals.internal_error(),
 ]
 
@@ -68,7 +67,6 @@ def test_words_are_stable() -> None:
         (504, "timeout_error", "first_byte_timeout", True, "timed_out"),
         (503, "overloaded_error", "draining", True, "refused"),
         (503, "overloaded_error", "journal_full", True, "refused"),
-        (503, "overloaded_error", "request_memory_full", True, "refused"),
         (500, "proxy_error", "internal_error", True, "proxy_error"),
     }
 
@@ -162,7 +160,7 @@ def test_upgrade_required_names_the_upgrade() -> None:
 
 def test_busy_says_when_to_come_back() -> None:
     """SDKs wait for what Retry-After says."""
-    for refusal in (refusals.draining(), refusals.journal_full(), refusals.memory_full()):
+    for refusal in (refusals.draining(), refusals.journal_full()):
         _, headers, _ = split(response(refusal, "openai", ID, close=True))
         assert headers[b"retry-after"] == b"1"
 

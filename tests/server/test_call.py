@@ -602,7 +602,9 @@ def test_an_answer_that_is_not_http() -> None:
     client, upstream = begin(stage, request())
     upstream.receive(b"SSH-2.0-OpenSSH\r\n")
     stage.turn()
-    assert client.take().startswith(b"HTTP/1.1 502") and upstream.closed
+    head, body = split(client.take())
+    assert head.startswith(b"HTTP/1.1 502") and upstream.closed
+    assert json.loads(body)["error"]["code"] == "upstream_invalid"
 
 
 def test_a_cut_in_the_middle_is_shown_as_one() -> None:
@@ -908,6 +910,36 @@ def test_a_json_answer_to_a_stream_keeps_its_length() -> None:
 
 
 # -- what is counted
+
+
+def test_upstream_connections_are_gauged() -> None:
+    """By state, at each sweep."""
+    stage = Stage()
+    _, upstream = begin(stage, request())
+    stage.wait(0.5)
+    assert (stage.port.tally.connections_busy, stage.port.tally.connections_idle) == (1, 0)
+    upstream.receive(response(ANSWER))
+    stage.wait(0.5)
+    assert (stage.port.tally.connections_busy, stage.port.tally.connections_idle) == (0, 1)
+
+
+def test_a_defect_before_the_answer_is_told_as_one(
+    monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
+) -> None:
+    """500 without a word of what broke, and the connection ends."""
+    stage = Stage()
+
+    def broken(*arguments: object, **more: object) -> None:
+        raise RuntimeError("a secret of ours")
+
+    monkeypatch.setattr(stage.port, "response_head", broken)
+    client, upstream = begin(stage, request())
+    upstream.receive(response(ANSWER))
+    stage.turn()
+    head, body = split(client.take())
+    assert head.startswith(b"HTTP/1.1 500") and b"secret" not in body and client.half_closed and upstream.closed
+    assert requests(stage)[0]["outcome"] == "proxy_error" and stage.port.tally.in_flight == 0
+    assert [str(each) for each in logged_failures.flush(RuntimeError)] == ["a secret of ours"]
 
 
 def test_aborts_are_counted_also_when_the_record_is_made() -> None:

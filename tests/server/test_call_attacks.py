@@ -307,7 +307,7 @@ def test_a_call_that_breaks_as_its_connection_stands_ends(
     client = stage.client()
     client.receive(request())
     stage.turn()
-    assert client.closed and not stage.port.calls
+    assert client.take().startswith(b"HTTP/1.1 500") and client.half_closed and not stage.port.calls
     assert requests(stage)[0]["outcome"] == "proxy_error"
     assert [str(each) for each in logged_failures.flush(RuntimeError)] == ["a defect"]
 
@@ -323,7 +323,7 @@ def test_a_request_ahead_that_breaks_ends(monkeypatch: pytest.MonkeyPatch, logge
     monkeypatch.setattr(stage.port, "peek", broken)
     upstream.receive(response(ANSWER))
     stage.turn()
-    assert client.closed and not stage.port.calls
+    assert b"HTTP/1.1 500" in client.take() and client.half_closed and not stage.port.calls
     assert [record["outcome"] for record in requests(stage)] == ["complete", "proxy_error"]
     assert logged_failures.flush(RuntimeError)
 
