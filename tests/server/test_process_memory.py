@@ -157,4 +157,4 @@ def test_a_line_of_64_mib(stage: tuple[Source, Process, Setting]) -> None:
         assert (record["usage_source"], record["input_tokens"], record["output_tokens"]) == ("reported", 7, 11)
     assert len(setting.records("token-usage")) == 3
     print(json.dumps({f"cpu seconds for {size} MiB": round(spent, 2) for size, spent in cost.items()}))
-    assert cost[64] < 4 * cost[16] * 1.6 + 0.1
+    assert cost[64] < 10 * cost[16] + 0.1  # four times as much, on a machine with other work; quadratic is 16 times
