@@ -63,12 +63,11 @@ class Port:
         self.clients: dict[ClientConnection, None] = {}
         self.calls: dict[Call, None] = {}
         self._local = local
-        self._base = settings.upstream.base.encode("ascii")
         credential, header = settings.credential, settings.credential_header
         self._rules = RequestRules(
             self.provider,
             host=settings.upstream.origin.encode("ascii"),
-            base=self._base,
+            base=settings.upstream.base.encode("ascii"),
             credential=None if credential is None else credential.reveal(),
             credential_header=None if header is None else header.encode("ascii"),
             interaction_id=shared.new_request_id().encode("ascii"),
