@@ -132,7 +132,8 @@ class RequestReader:
         if end < 0:
             if len(data) > HEAD_MAX:
                 return self._fault("head too large")
-            if b"\n" in data[-fresh - 1 :].replace(b"\r\n", b"")[1:]:
+            start = max(0, len(data) - fresh)
+            if data.count(b"\n", start) != data.count(b"\r\n", max(0, start - 1)):
                 return self._fault("bare line feed")  # llhttp would say so too, but only once the head is whole
             return None
         end += 4

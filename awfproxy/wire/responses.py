@@ -188,6 +188,8 @@ class ResponseReader:
         headers = self._headers
         self._headers = []
         reason, self._reason = self._reason, b""
+        if not 100 <= status <= 599:  # none is valid: RFC 9110 section 15
+            raise ValueError("status")
         if status < 200:
             self._interim += 1
             if status == 101 or self._interim > INTERIM_MAX:

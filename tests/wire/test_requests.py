@@ -180,6 +180,15 @@ def test_after_a_fault_nothing_is_read() -> None:
     assert transcript.events == []
 
 
+@pytest.mark.parametrize("data", [b"1\r\n\n\r@", b"GET / HTTP/1.1\n", b"\n", b"G\r\n\r\r\n\n"])
+def test_a_bare_line_feed_is_told_at_once_whatever_the_split(data: bytes) -> None:
+    """Before the head is whole, and also where the cut goes through a line's end."""
+    for at in range(len(data) + 1):
+        transcript = Transcript()
+        first = transcript.reader.feed(data[:at])
+        assert (first or transcript.reader.feed(data[at:])) is not None, at
+
+
 def test_connect_and_upgrade_are_told_and_nothing_after_them_is_read_as_http() -> None:
     """Their requests can be answered; what follows is not a request."""
     transcript = Transcript()
