@@ -74,11 +74,11 @@ def simulated(
 
     :param tls: between proxy and simulator
     """
-    listen: dict[str, str] | None = None
+    listen = dict.fromkeys(options.get("providers", PROVIDERS), LOOPBACK)
     environment: dict[str, str] = {}
     if tls:
         certificates = make_certificates(directory)
-        listen = dict.fromkeys(PROVIDERS, certificates.endpoint())
+        listen = dict.fromkeys(listen, certificates.endpoint())
         # The ledger is read over plain HTTP, from a listener of its own.
         listen = {"ledger": LOOPBACK} | listen
         environment["SSL_CERT_FILE"] = str(certificates.authority)

@@ -20,6 +20,9 @@ ARGUMENT_PIECE = 4
 #: Choices that one request may ask for (OpenAI: n ≤ 128).
 MOST_CHOICES = 128
 
+#: APIs (Anthropic's and Bedrock's) that count cached and newly cached tokens apart from the input.
+CACHE_APART = ("messages", "converse", "invoke")
+
 #: How the names of models begin that think before they write.
 THINKERS = ("o1", "o3", "o4", "gpt-5", "gemini-2.5", "gemini-3", "deepseek-reasoner")
 
@@ -60,7 +63,12 @@ class Ask(msgspec.Struct, frozen=True):
     @property
     def says_usage(self) -> bool:
         """The usage is told at all."""
-        return self.mode.usage != "absent"
+        return self.mode.usage != "absent" and not self.mode.fails
+
+    @property
+    def background(self) -> bool:
+        """The model works after the answer; whoever asks for the answer again gets more."""
+        return self.body.get("background") is True
 
 
 def ask(
@@ -99,8 +107,7 @@ def ask(
 
 def _figures(api: str, body: dict[str, Any], mode: Mode, output: int, reasoning: int) -> Figures:
     prompt = tokens.prompt_tokens(body)
-    if api == "messages":
-        # Anthropic counts cached and newly cached tokens apart from the input.
+    if api in CACHE_APART:
         marked = tokens.marked_tokens(body)
         read = mode.cached if mode.cached is not None else marked // 2
         written = mode.cache_written if mode.cache_written is not None else marked - marked // 2
@@ -120,6 +127,9 @@ def _limit(body: Mapping[str, Any]) -> int | None:
         (body, "max_tokens"),
         (body, "max_output_tokens"),
         (config, "maxOutputTokens"),
+        (body.get("generation_config"), "max_output_tokens"),
+        (body.get("inferenceConfig"), "maxTokens"),
+        (body.get("inferenceConfig"), "max_new_tokens"),
         (options, "num_predict"),
     ):
         if isinstance(holder, Mapping):
@@ -140,15 +150,21 @@ def _reasoning(provider: str, model: str, body: Mapping[str, Any], mode: Mode) -
 def _tool_call(body: Mapping[str, Any]) -> ToolCall | None:
     """A call of the first tool offered, unless the conversation already ends with a tool's result."""
     tools = body.get("tools")
+    config = body.get("toolConfig")
+    if isinstance(config, Mapping):
+        tools = config.get("tools")
     if not isinstance(tools, list) or not tools or body.get("tool_choice") == "none" or _ends_with_result(body):
         return None
     first: Any = tools[0]
     if isinstance(first, Mapping):
         declared = first.get("functionDeclarations") or first.get("function_declarations")
-        first = declared[0] if isinstance(declared, list) and declared else first.get("function", first)
+        wrapped = first.get("function") or first.get("toolSpec") or first
+        first = declared[0] if isinstance(declared, list) and declared else wrapped
     if not isinstance(first, Mapping) or not isinstance(first.get("name"), str):
         return None
     schema = first.get("parameters") or first.get("input_schema") or first.get("parametersJsonSchema") or {}
+    if isinstance(first.get("inputSchema"), Mapping):
+        schema = first["inputSchema"].get("json")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     arguments = dict.fromkeys(properties, "lighthouse") if isinstance(properties, Mapping) else {}
     return ToolCall(first["name"], msgspec.json.encode(arguments).decode())
@@ -163,7 +179,8 @@ def _ends_with_result(body: Mapping[str, Any]) -> bool:
         return True
     parts = last.get("content") or last.get("parts")
     return isinstance(parts, list) and any(
-        isinstance(part, Mapping) and (part.get("type") == "tool_result" or "functionResponse" in part)
+        isinstance(part, Mapping)
+        and (part.get("type") == "tool_result" or "functionResponse" in part or "toolResult" in part)
         for part in parts
     )
 

@@ -2,7 +2,8 @@
 
 With ``stream_options.include_usage`` every chunk has ``"usage":null`` but the last, whose ``choices`` is empty
 (platform.openai.com/docs/api-reference/chat-streaming).  Copilot begins with a chunk of filter results and adds
-``copilot_usage`` to the chunk that ends the text.
+``copilot_usage`` to the chunk that ends the text.  Groq and Mistral tell usage unasked in the chunk that ends the text,
+Groq inside ``x_groq`` (console.groq.com/docs/api-reference, docs.mistral.ai/api).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from awfproxy.simulator.asking import Ask
 from awfproxy.simulator.tokens import Figures
 
 DONE = b"data: [DONE]\n\n"
+#: Providers whose streams tell usage in the chunk that ends the text, whether asked to or not.
+UNASKED = ("groq", "mistral")
 
 
 def usage(ask: Ask, output: int | None = None) -> dict[str, Any]:
@@ -76,7 +79,8 @@ def answer(ask: Ask) -> Answer:
         api=ask.api,
         model=ask.model,
         figures=ask.figures,
-        reported=ask.says_usage and (_asked_for_usage(ask) or ask.mode.usage == "always"),
+        reported=ask.says_usage
+        and (_asked_for_usage(ask) or ask.mode.usage == "always" or ask.provider in UNASKED),
     )
 
 
@@ -161,6 +165,12 @@ def _texts(ask: Ask) -> Iterator[str]:
         index += 1
 
 
+def _unasked(ask: Ask) -> dict[str, Any]:
+    """Usage in the chunk that ends the text."""
+    told = {"usage": usage(ask)}
+    return {"x_groq": {"id": f"req_sim{ask.serial:06d}"} | told} if ask.provider == "groq" else told
+
+
 def _events(ask: Ask) -> Iterator[bytes]:
     asked, always = _asked_for_usage(ask) and ask.says_usage, ask.mode.usage == "always"
     kind = "text_completion" if ask.api == "completions" else "chat.completion.chunk"
@@ -180,12 +190,15 @@ def _events(ask: Ask) -> Iterator[bytes]:
         last = choice["finish_reason"] is not None
         if copilot and asked and last and choice["index"] == ask.choices - 1:
             chunk |= {"usage": usage(ask), "copilot_usage": copilot_usage(ask.figures)}
+        elif ask.provider in UNASKED:
+            if last and choice["index"] == ask.choices - 1 and ask.says_usage:
+                chunk |= _unasked(ask)
         elif always:
             chunk["usage"] = usage(ask, ask.figures.output if last else min(count, ask.figures.output))
         elif asked and not copilot:
             chunk["usage"] = None
         yield sse(chunk)
-    if asked and not copilot:
+    if asked and not copilot and ask.provider != "mistral":
         yield sse(frame | {"choices": [], "usage": usage(ask)})
     if not ask.mode.no_end:
         yield DONE

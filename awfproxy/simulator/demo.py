@@ -1,6 +1,6 @@
 """``awf demo``: the proxy as it runs in earnest, in front of simulated providers, and the table of what was used.
 
-Starts both as processes on free ports of the loopback, makes some sixty calls without a key, one of each kind given up
+Starts both as processes on free ports of the loopback, makes some ninety calls without a key, one of each kind given up
 in the middle, stops the proxy, prints the report from its ``token-usage.jsonl`` and compares every record with what
 the simulator knows it served.
 """
@@ -20,8 +20,10 @@ import msgspec
 
 from awfproxy.report.token_usage import token_usage
 from awfproxy.simulator.demo_calls import ABORT_AFTER, DemoCall, demo_calls
+from awfproxy.simulator.encoders import decode
 from awfproxy.simulator.processes import ProcessError, ProxyProcess, SimulatorProcess
 from awfproxy.simulator.setting import PROVIDERS, Setting, write_setting
+from awfproxy.simulator.site import MAX_DECODED
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 #: Seconds that one call may take.
@@ -93,8 +95,9 @@ def call_id(index: int) -> str:
 def _make_calls(setting: Setting) -> list[str]:
     wrong: list[str] = []
     done: dict[str, int] = {}
+    last = ""
     for index, call in enumerate(demo_calls()):
-        problem = make_call(setting.ports[call.provider], call, call_id(index))
+        problem, last = make_call(setting.ports[call.provider], call, path_of(call, last), call_id(index))
         if problem is not None:
             wrong.append(f"{call.provider}, {call.title}: {problem}")
         done[call.provider] = done.get(call.provider, 0) + 1
@@ -103,21 +106,32 @@ def _make_calls(setting: Setting) -> list[str]:
     return wrong
 
 
-def make_call(port: int, call: DemoCall, request_id: str) -> str | None:
-    """Make one call; what went wrong with it, or None."""
+def path_of(call: DemoCall, last: str) -> str:
+    """The call's path; ``last`` is the id of the answer before it, which the call may be about."""
+    return f"{call.path}/{last}" if call.about_last else call.path
+
+
+def identity(body: bytes) -> str:
+    """The id that an answer has; "" where it has none."""
+    try:
+        return str(msgspec.json.decode(body)["id"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return ""
+
+
+def make_call(port: int, call: DemoCall, path: str, request_id: str) -> tuple[str | None, str]:
+    """Make one call; what went wrong with it, or None, and the id of its answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CALL_TIMEOUT)
     try:
         body = None if call.body is None else msgspec.json.encode(call.body)
         headers = call.headers | {"X-Request-ID": request_id, "x-awf-feature": "demo"}
-        connection.request("GET" if body is None else "POST", call.path, body, headers)
+        connection.request("GET" if body is None else "POST", path, body, headers)
         response = connection.getresponse()
-        if call.abort:
-            response.read(ABORT_AFTER)
-        else:
-            response.read()
-        return None if response.status == 200 else f"answered {response.status}"
-    except (OSError, http.client.HTTPException) as error:
-        return f"{type(error).__name__}: {error}"
+        answer = response.read(ABORT_AFTER if call.abort else None)
+        decoded = b"" if call.abort else decode(answer, response.getheader("Content-Encoding", ""), MAX_DECODED)
+        return None if response.status == 200 else f"answered {response.status}", identity(decoded)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return f"{type(error).__name__}: {error}", ""
     finally:
         connection.close()
 

@@ -44,6 +44,7 @@ _HEADERS: dict[str, dict[str, str]] = {
     },
 }
 _HEADERS["vertex"] = _HEADERS["gemini"]
+_HEADERS["bedrock"] = {"User-Agent": "Boto3/1.40.0 md/Botocore#1.40.0", "Authorization": f"Bearer {PLACEHOLDER}"}
 
 _QUESTION = "How many ships passed the lighthouse last night ?"
 _SYSTEM = "You keep the book of a lighthouse and answer in one sentence ."
@@ -63,6 +64,8 @@ class DemoCall(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     #: give up after `ABORT_AFTER` bytes of the answer
     abort: bool = False
+    #: about the answer before it, whose id follows the path
+    about_last: bool = False
 
 
 def _call(provider: str, title: str, path: str, body: dict[str, Any] | None, **more: Any) -> DemoCall:
@@ -95,6 +98,13 @@ def _chat_calls(provider: str, base: str) -> list[DemoCall]:
     ]
 
 
+def _in_background(provider: str, title: str, path: str, ask: dict[str, Any]) -> list[DemoCall]:
+    """Work that goes on after its answer: it is counted with the first answer that shows it finished."""
+    polls = ("not finished", "finished", "finished, asked for again")
+    begun = _call(provider, f"{title} in the background", path, ask | {"background": True})
+    return [begun, *(_call(provider, f"{title}, {state}", path, None, about_last=True) for state in polls)]
+
+
 def _openai() -> list[DemoCall]:
     ask = {"model": "gpt-5-mini", "instructions": _SYSTEM, "input": _QUESTION}
     return [
@@ -102,6 +112,7 @@ def _openai() -> list[DemoCall]:
         _call("openai", "responses", "/v1/responses", ask),
         _call("openai", "responses, streaming", "/v1/responses", ask | {"stream": True}),
         _call("openai", "responses, cut short", "/v1/responses", ask | {"stream": True, "max_output_tokens": 12}),
+        *_in_background("openai", "response", "/v1/responses", ask),
         _call("openai", "completions", "/v1/completions", {"model": "gpt-3.5-turbo-instruct", "prompt": _QUESTION}),
         _call("openai", "embeddings", "/v1/embeddings", {"model": "text-embedding-3-small", "input": [_QUESTION]}),
         _call("openai", "list of models", "/v1/models", None),
@@ -174,7 +185,48 @@ def _google(provider: str, prefix: str) -> list[DemoCall]:
     ]
 
 
+def _bedrock() -> list[DemoCall]:
+    nova, claude = "/model/amazon.nova-lite-v1%3A0", "/model/us.anthropic.claude-sonnet-4-5-20250929-v1%3A0"
+    tools = {"tools": [{"toolSpec": {"name": "count_ships", "inputSchema": {"json": _SCHEMA}}}]}
+    cached = [{"text": _LONG}, {"cachePoint": {"type": "default"}}]
+    guard = {"guardrailIdentifier": "demo", "guardrailVersion": "1", "trace": "enabled"}
+    messages = [{"role": "user", "content": _QUESTION}]
+    ask = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 1024, "messages": messages}
+
+    def call(title: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> DemoCall:
+        return _call("bedrock", title, path, body or converse(), **more)
+
+    def converse(**members: Any) -> dict[str, Any]:
+        said = [{"role": "user", "content": [{"text": _QUESTION}]}]
+        return {"messages": said, "system": [{"text": _SYSTEM}]} | members
+
+    return [
+        call("converse", f"{nova}/converse"),
+        call("converse, tool call", f"{nova}/converse", converse(toolConfig=tools)),
+        call("converse, cached prompt", f"{nova}/converse", converse(system=cached)),
+        call("converse, streaming", f"{nova}/converse-stream"),
+        call("converse, streaming, tool call", f"{nova}/converse-stream", converse(toolConfig=tools)),
+        call("converse, streaming, guardrail", f"{nova}/converse-stream", converse(guardrailConfig=guard)),
+        call("converse, streaming, cut short", f"{nova}/converse-stream", converse(inferenceConfig={"maxTokens": 3})),
+        call("converse, streaming, slow", f"{nova}/converse-stream", headers={"x-sim-pace": "5"}),
+        call("converse, aborted", f"{nova}/converse-stream", abort=True),
+        call("invoke", f"{claude}/invoke", ask),
+        call("invoke, streaming", f"{claude}/invoke-with-response-stream", ask),
+        call("invoke, another maker, streaming", f"{nova}/invoke-with-response-stream"),
+        call("invoke, counts in headers", "/model/mistral.mistral-large-2402-v1%3A0/invoke", {"prompt": _QUESTION}),
+    ]
+
+
 def demo_calls() -> list[DemoCall]:
     """All calls, provider by provider."""
     vertex = "/v1beta1/projects/demo/locations/global/publishers/google"
-    return [*_openai(), *_anthropic(), *_copilot(), *_google("gemini", "/v1beta"), *_google("vertex", vertex)]
+    interaction = {"model": "gemini-2.5-flash", "input": _QUESTION}
+    return [
+        *_openai(),
+        *_anthropic(),
+        *_copilot(),
+        *_google("gemini", "/v1beta"),
+        *_in_background("gemini", "interaction", "/v1beta/interactions", interaction),
+        *_google("vertex", vertex),
+        *_bedrock(),
+    ]

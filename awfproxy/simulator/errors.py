@@ -1,13 +1,15 @@
 """The error answers of each provider, as their SDKs expect them.
 
 Shapes: platform.openai.com/docs/guides/error-codes, docs.anthropic.com/en/api/errors, google.rpc.Status
-(cloud.google.com/apis/design/errors).  The texts are our own.
+(cloud.google.com/apis/design/errors), docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html.  The texts are
+our own.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from awfproxy.simulator import eventstream
 from awfproxy.simulator.answers import Answer, as_json, document, sse
 
 _OPENAI = {
@@ -38,6 +40,17 @@ _GOOGLE = {
     500: "INTERNAL",
     503: "UNAVAILABLE",
 }
+_BEDROCK = {
+    400: "ValidationException",
+    401: "UnrecognizedClientException",
+    403: "AccessDeniedException",
+    404: "ResourceNotFoundException",
+    408: "ModelTimeoutException",
+    424: "ModelErrorException",
+    429: "ThrottlingException",
+    500: "InternalServerException",
+    503: "ServiceUnavailableException",
+}
 
 
 def body(provider: str, status: int, message: str) -> dict[str, Any]:
@@ -50,6 +63,8 @@ def body(provider: str, status: int, message: str) -> dict[str, Any]:
         if status == 429:
             error["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "7s"}]
         return {"error": error}
+    if provider == "bedrock":
+        return {"message": message}
     if provider == "ollama":
         return {"error": message}
     kind, code = _OPENAI.get(status, ("server_error" if status >= 500 else "invalid_request_error", None))
@@ -63,6 +78,8 @@ def answer(provider: str, status: int, message: str, retry_after: int | None = N
         headers = (("Retry-After", str(retry_after)),)
     if provider == "anthropic":
         headers += (("x-should-retry", "true" if status == 429 or status >= 500 else "false"),)
+    if provider == "bedrock":
+        headers += (("x-amzn-ErrorType", _BEDROCK.get(status, "InternalServerException")),)
     return document(
         body(provider, status, message),
         indent=2 if provider in ("gemini", "vertex") else 0,
@@ -90,6 +107,8 @@ def wrong_key(provider: str) -> Answer:
         return answer(provider, 401, "Request is missing required authentication credential.")
     if provider == "copilot":
         return Answer(401, "text/plain; charset=utf-8", (b"unauthorized: token not accepted\n",))
+    if provider == "bedrock":
+        return answer(provider, 403, "Authentication failed: the key is not valid.")
     return answer(provider, 401, "Incorrect API key provided. Keys are listed on the page of your account.")
 
 
@@ -99,6 +118,8 @@ def event(provider: str, api: str) -> bytes:
         return sse(body(provider, 529, "Overloaded"), "error")
     if provider in ("gemini", "vertex"):
         return sse(body(provider, 503, "The model is overloaded. Please try again later."), line_end=b"\r\n")
+    if provider == "bedrock":
+        return eventstream.exception("modelStreamErrorException", "The model stopped unexpectedly.")
     if api == "ollama":
         return as_json({"error": "the model stopped unexpectedly"}) + b"\n"
     if api == "responses":

@@ -39,31 +39,22 @@ def usage(ask: Ask, output: int) -> dict[str, Any]:
 
 def answer(ask: Ask) -> Answer:
     """The whole answer: a document or a stream of named events."""
+    told: dict[str, Any] = {"api": ask.api, "model": ask.model, "figures": ask.figures, "reported": ask.says_usage}
     if not ask.stream:
-        content = [visible_block(ask, block) for block in _blocks(ask)]
-        value = _message(ask, content) | {"stop_reason": _stop_reason(ask)}
-        if ask.says_usage:
-            value["usage"] = usage(ask, ask.figures.output)
-        return Answer(
-            200,
-            "application/json",
-            with_big_text(value, ask.mode.big_body) if ask.mode.big_body else (as_json(value),),
-            api=ask.api,
-            model=ask.model,
-            figures=ask.figures,
-            reported=ask.says_usage,
-        )
-    return Answer(
-        200,
-        "text/event-stream; charset=utf-8",
-        shaped(_events(ask), ask, errors.event("anthropic", ask.api)),
-        streaming=True,
-        headers=(("Cache-Control", "no-cache"),),
-        api=ask.api,
-        model=ask.model,
-        figures=ask.figures,
-        reported=ask.says_usage,
-    )
+        value = document(ask)
+        pieces = with_big_text(value, ask.mode.big_body) if ask.mode.big_body else (as_json(value),)
+        return Answer(200, "application/json", pieces, **told)
+    stream = shaped(_named(ask), ask, errors.event("anthropic", ask.api))
+    headers = (("Cache-Control", "no-cache"),)
+    return Answer(200, "text/event-stream; charset=utf-8", stream, streaming=True, headers=headers, **told)
+
+
+def document(ask: Ask) -> dict[str, Any]:
+    """The finished message."""
+    value = _message(ask, [visible_block(ask, block) for block in _blocks(ask)]) | {"stop_reason": _stop_reason(ask)}
+    if ask.says_usage:
+        value["usage"] = usage(ask, ask.figures.output)
+    return value
 
 
 def visible_block(ask: Ask, kind: str) -> dict[str, Any]:
@@ -96,34 +87,41 @@ def _message(ask: Ask, content: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _event(name: str, **members: Any) -> bytes:
-    return sse({"type": name} | members, name)
+def _named(ask: Ask) -> Iterator[bytes]:
+    for value in events(ask):
+        event = sse(value, value["type"])
+        if ask.mode.big_line and b"@BIG@" in event:
+            before, _, behind = event.partition(b"@BIG@")
+            yield from big_pieces(before, ask.mode.big_line, behind)
+        else:
+            yield event
 
 
-def _events(ask: Ask) -> Iterator[bytes]:
+def events(ask: Ask) -> Iterator[dict[str, Any]]:
+    """The events of a stream; the text ``@BIG@`` stands for the huge one of a mode."""
     opening = _message(ask, [])
     if ask.says_usage:
         opening["usage"] = usage(ask, min(1, ask.figures.output))
-    yield _event("message_start", message=opening)
+    yield {"type": "message_start", "message": opening}
     for index, kind in enumerate(_blocks(ask)):
-        yield _event("content_block_start", index=index, content_block=visible_block(ask, kind) | _EMPTY[kind])
+        at = {"index": index}
+        yield {"type": "content_block_start"} | at | {"content_block": visible_block(ask, kind) | _EMPTY[kind]}
         if index == 0:
-            yield _event("ping")
+            yield {"type": "ping"}
         for delta in _deltas(ask, kind):
-            yield _event("content_block_delta", index=index, delta=delta)
+            yield {"type": "content_block_delta"} | at | {"delta": delta}
         if kind == "text" and ask.mode.big_line:
-            big = _event("content_block_delta", index=index, delta={"type": "text_delta", "text": "@BIG@"})
-            before, _, behind = big.partition(b"@BIG@")
-            yield from big_pieces(before, ask.mode.big_line, behind)
-        yield _event("content_block_stop", index=index)
-    end: dict[str, Any] = {"delta": {"stop_reason": _stop_reason(ask), "stop_sequence": None}}
+            yield {"type": "content_block_delta"} | at | {"delta": {"type": "text_delta", "text": "@BIG@"}}
+        yield {"type": "content_block_stop"} | at
+    end: dict[str, Any] = {"type": "message_delta"}
+    end["delta"] = {"stop_reason": _stop_reason(ask), "stop_sequence": None}
     if ask.says_usage:
         counted = usage(ask, ask.figures.output)
         del counted["cache_creation"], counted["service_tier"]
         end["usage"] = counted
-    yield _event("message_delta", **end)
+    yield end
     if not ask.mode.no_end:
-        yield _event("message_stop")
+        yield {"type": "message_stop"}
 
 
 def _deltas(ask: Ask, kind: str) -> Iterator[dict[str, Any]]:

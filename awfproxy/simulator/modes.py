@@ -88,6 +88,10 @@ class Mode(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=Tr
     comments: bool = False
     #: the Content-Type to claim
     content_type: str | None = None
+    #: answers that show work in the background unfinished
+    polls: int | None = None
+    #: the response or interaction ends as failed, without usage
+    fails: bool = False
     #: tokens that were thought, not shown
     reasoning: int | None = None
     #: tokens to report as read from the cache

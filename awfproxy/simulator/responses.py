@@ -34,8 +34,11 @@ def identity(ask: Ask) -> str:
 
 def finished(ask: Ask) -> dict[str, Any]:
     """The response object as it stands at the end."""
+    if ask.mode.fails:
+        error = {"code": "server_error", "message": "The model failed to generate a response."}
+        return unfinished(ask, "failed") | {"error": error}
     status = "incomplete" if ask.limited else "completed"
-    value = _response(ask, status, [_final(ask, item) for item in _items(ask)])
+    value = unfinished(ask, status) | {"output": [_final(ask, item) for item in _items(ask)]}
     if ask.limited:
         value["incomplete_details"] = {"reason": "max_output_tokens"}
     if ask.says_usage:
@@ -45,35 +48,39 @@ def finished(ask: Ask) -> dict[str, Any]:
     return value
 
 
-def queued(ask: Ask) -> dict[str, Any]:
-    """The response object of a background call that has not begun."""
-    return _response(ask, "queued", [])
+def first_status(ask: Ask) -> str:
+    """What the answer says that only promises the work, and the first event of a stream."""
+    return "queued" if ask.background else "in_progress"
 
 
 def answer(ask: Ask) -> Answer:
     """The whole answer: a document, a stream, or the promise of one (``background``)."""
-    background = ask.body.get("background") is True
-    if not ask.stream:
-        value = queued(ask) if background else finished(ask)
-        return Answer(
-            200,
-            "application/json",
-            with_big_text(value, ask.mode.big_body) if ask.mode.big_body else (as_json(value, 2),),
-            api=ask.api,
-            model=ask.model,
-            figures=ask.figures,
-            reported=ask.says_usage and not background,
-        )
-    return Answer(
-        200,
-        "text/event-stream; charset=utf-8",
-        shaped(_numbered(ask), ask, errors.event(ask.provider, ask.api)),
-        streaming=True,
-        api=ask.api,
-        model=ask.model,
-        figures=ask.figures,
-        reported=ask.says_usage,
-    )
+    if ask.stream:
+        return stream(ask)
+    if ask.background:
+        value = unfinished(ask, first_status(ask))
+        return Answer(200, "application/json", (as_json(value, 2),), api=ask.api, model=ask.model)
+    return document(ask)
+
+
+def document(ask: Ask) -> Answer:
+    """The finished response as a whole answer."""
+    value = finished(ask)
+    pieces = with_big_text(value, ask.mode.big_body) if ask.mode.big_body else (as_json(value, 2),)
+    return Answer(200, "application/json", pieces, **_told(ask))
+
+
+def stream(ask: Ask, begin: str = "") -> Answer:
+    """All events of the response.
+
+    :param begin: the ``sequence_number`` after which to begin; "": with the first
+    """
+    events = shaped(_numbered(ask, int(begin) if begin.isdecimal() else -1), ask, errors.event(ask.provider, ask.api))
+    return Answer(200, "text/event-stream; charset=utf-8", events, streaming=True, **_told(ask))
+
+
+def _told(ask: Ask) -> dict[str, Any]:
+    return {"api": ask.api, "model": ask.model, "figures": ask.figures, "reported": ask.says_usage}
 
 
 _EMPTY: dict[str, dict[str, Any]] = {
@@ -83,20 +90,21 @@ _EMPTY: dict[str, dict[str, Any]] = {
 }
 
 
-def _response(ask: Ask, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+def unfinished(ask: Ask, status: str) -> dict[str, Any]:
+    """The response before its end, or after it was cancelled."""
     body = ask.body
     return {
         "id": identity(ask),
         "object": "response",
         "created_at": ask.now,
         "status": status,
-        "background": body.get("background") is True,
+        "background": ask.background,
         "error": None,
         "incomplete_details": None,
         "instructions": body.get("instructions"),
         "max_output_tokens": body.get("max_output_tokens"),
         "model": ask.model,
-        "output": output,
+        "output": [],
         "parallel_tool_calls": True,
         "previous_response_id": body.get("previous_response_id"),
         "reasoning": {"effort": "medium" if ask.figures.reasoning else None, "summary": None},
@@ -142,8 +150,10 @@ def _begun(ask: Ask, kind: str) -> dict[str, Any]:
     return _final(ask, kind) | _EMPTY[kind]
 
 
-def _numbered(ask: Ask) -> Iterator[bytes]:
+def _numbered(ask: Ask, after: int) -> Iterator[bytes]:
     for number, (name, members) in enumerate(_events(ask)):
+        if number <= after:
+            continue
         if name == "@BIG@":
             before, _, behind = members["bytes"].partition(b"@BIG@")
             yield from big_pieces(before, ask.mode.big_line, behind)
@@ -152,8 +162,10 @@ def _numbered(ask: Ask) -> Iterator[bytes]:
 
 
 def _events(ask: Ask) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "response.created", {"response": _response(ask, "in_progress", [])}
-    yield "response.in_progress", {"response": _response(ask, "in_progress", [])}
+    yield "response.created", {"response": unfinished(ask, first_status(ask))}
+    if ask.background:
+        yield "response.queued", {"response": unfinished(ask, "queued")}
+    yield "response.in_progress", {"response": unfinished(ask, "in_progress")}
     for index, kind in enumerate(_items(ask)):
         place = {"output_index": index}
         at = place | {"item_id": _item_id(ask, kind)}

@@ -8,19 +8,21 @@ from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-PROVIDERS = ("openai", "anthropic", "copilot", "gemini", "vertex", "ollama")
+PROVIDERS = ("openai", "anthropic", "copilot", "gemini", "vertex", "bedrock", "groq", "mistral", "ollama")
 
 #: The keys that the simulator expects when none are given.  They are no secrets.
 DEFAULT_KEYS: Mapping[str, str] = {name: f"sim-{name}-key" for name in PROVIDERS if name != "ollama"}
 
 _GOOGLE = re.compile(r"/models/(?P<model>[^/:]+):(?P<method>\w+)$")
-_STORED = re.compile(r"/responses/(?P<id>[^/]+)$")
+_STORED = re.compile(r"/(?:responses|interactions)/(?P<id>[^/]+)(?:/(?P<verb>cancel))?$")
+_BEDROCK = re.compile(r"/model/(?P<model>[^/]+)/(?P<verb>(?P<api>converse|invoke)(-stream|-with-response-stream)?)$")
 _VERTEX = re.compile(r"^/v1(beta1)?/(projects|publishers)/")
 #: path endings of the APIs that are told by their path alone
 _ENDINGS = (
     ("/chat/completions", "chat"),
     ("/completions", "completions"),
     ("/responses", "responses"),
+    ("/interactions", "interactions"),
     ("/messages/count_tokens", "count_tokens"),
     ("/messages", "messages"),
     ("/embeddings", "embeddings"),
@@ -39,10 +41,17 @@ class Route(msgspec.Struct, frozen=True):
     #: without the query
     path: str
     query: dict[str, str]
-    #: the model, where the path names it; the id of a stored response for ``api`` "stored"
+    #: the id of a stored answer, for ``api`` "stored"
     subject: str = ""
-    #: Google's method, e.g. ``streamGenerateContent``
+    #: the model, where the path names it
+    model: str = ""
+    #: what is to be done with it, e.g. ``streamGenerateContent``, ``converse-stream``, ``cancel``
     verb: str = ""
+
+    @property
+    def streams(self) -> bool:
+        """The path itself asks for a stream."""
+        return self.verb.startswith("stream") or self.verb.endswith("-stream")
 
 
 def route(target: str, headers: Mapping[str, str], listener: str) -> Route:
@@ -59,10 +68,13 @@ def route(target: str, headers: Mapping[str, str], listener: str) -> Route:
         verb = found["method"]
         api = {"generateContent": "generateContent", "streamGenerateContent": "generateContent"}.get(verb, "")
         api = "count_tokens" if verb == "countTokens" else api
-        return Route(provider, api, path, query, found["model"], verb)
+        return Route(provider, api, path, query, model=found["model"], verb=verb)
+    found = _BEDROCK.search(path)
+    if found:
+        return Route(provider, found["api"], path, query, model=unquote(found["model"]), verb=found["verb"])
     stored = _STORED.search(path)
     if stored:
-        return Route(provider, "stored", path, query, stored["id"])
+        return Route(provider, "stored", path, query, stored["id"], verb=stored["verb"] or "")
     for ending, api in _ENDINGS:
         if path.endswith(ending):
             return Route(provider, api, path, query)
@@ -72,6 +84,8 @@ def route(target: str, headers: Mapping[str, str], listener: str) -> Route:
 def _provider(path: str, headers: Mapping[str, str]) -> str:
     if path.startswith("/api/"):
         return "ollama"
+    if path.startswith("/model/"):
+        return "bedrock"
     if _VERTEX.match(path):
         return "vertex"
     if path.startswith("/v1beta/"):

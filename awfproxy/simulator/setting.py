@@ -11,8 +11,10 @@ import msgspec
 from awfproxy.simulator.processes import free_ports
 from awfproxy.simulator.routes import DEFAULT_KEYS
 
-#: The providers that the proxy has ports for.
-PROVIDERS = tuple(DEFAULT_KEYS)
+#: The providers that get a port unless told otherwise.
+PROVIDERS = ("openai", "anthropic", "copilot", "gemini", "vertex", "bedrock")
+#: Simulated providers that the proxy has no name for.
+GENERIC = ("bedrock", "groq", "mistral", "ollama")
 #: The base path of each provider's API, as its users configure it.
 BASES = {"openai": "/v1"}
 
@@ -65,17 +67,18 @@ def write_setting(
         service,
     ]
     for provider, port in zip(chosen, listen, strict=True):
-        variable = f"SIMULATED_{provider.upper()}_KEY"
-        environment[variable] = DEFAULT_KEYS[provider]
         upstream = upstream_ports.get(provider) or upstream_ports["any"]
         lines += [
             f"[ports.{provider}]",
             f'listen = "tcp:{port}:interface=127.0.0.1"',
-            f'provider = "{provider}"',
+            f'provider = "{"generic" if provider in GENERIC else provider}"',
             f'upstream = "{scheme}://{host}:{upstream}{BASES.get(provider, "")}"',
-            f'credential = {{ env = "{variable}" }}',
-            port_options,
         ]
+        if provider in DEFAULT_KEYS:
+            variable = f"SIMULATED_{provider.upper()}_KEY"
+            environment[variable] = DEFAULT_KEYS[provider]
+            lines.append(f'credential = {{ env = "{variable}" }}')
+        lines.append(port_options)
     config = directory / "awfproxy.toml"
     config.write_text("\n".join(line for line in lines if line) + "\n")
     return Setting(config, log_dir, dict(zip(chosen, listen, strict=True)), admin, environment)

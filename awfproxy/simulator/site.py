@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from awfproxy.simulator import chat, encoders, errors, google, messages, modes, ollama, responses, small
+from awfproxy.simulator import (
+    chat,
+    converse,
+    encoders,
+    errors,
+    google,
+    interactions,
+    invoke,
+    messages,
+    modes,
+    ollama,
+    responses,
+    small,
+)
 from awfproxy.simulator.answers import Answer, document
 from awfproxy.simulator.asking import Ask, ask
 from awfproxy.simulator.ledger import SHOWN_VALUES, Call, Ledger
 from awfproxy.simulator.modes import Mode
 from awfproxy.simulator.routes import DEFAULT_KEYS, Route, credential, route
+from awfproxy.simulator.stored import SHAPES, Refusal, Works
 from awfproxy.simulator.tokens import Figures
 
-#: Stored responses that can still be asked for.
-STORED = 1000
 #: Largest decoded request body: a simulator must not fall to the bombs it helps to test.
 MAX_DECODED = 256 << 20
 
@@ -58,7 +69,7 @@ class Site:
         self._now = now
         self._keys = keys
         self._serial = 0
-        self._stored: OrderedDict[str, Ask] = OrderedDict()
+        self._works = Works()
 
     def early(self, headers: list[tuple[bytes, bytes]]) -> Mode | None:
         """The mode as far as the head alone says it; None where it cannot be read."""
@@ -74,7 +85,7 @@ class Site:
             return Served(self._own(received), Mode(), None, "")
         where = route(received.target, headers, received.listener)
         body = self._body(received.body, headers.get("content-encoding", ""))
-        model = where.subject if where.verb else str((body or {}).get("model") or "")
+        model = where.model or str((body or {}).get("model") or "")
         call = self._open(received, where, headers)
         call.model = model
         call.asked_usage = _asks_usage(body)
@@ -87,7 +98,7 @@ class Site:
         except (modes.ModeError, ValueError) as error:
             answer, mode, encoding = document({"simulator": str(error)}, status=400), Mode(), ""
         else:
-            answer = self._answer(received, where, body, model, mode, call.key)
+            answer = self._answer(received, where, body, mode, call)
         call.status, call.streaming, call.api = answer.status, answer.streaming, where.api
         if answer.figures is not None:
             call.model, call.reported = answer.model, answer.reported and mode.error_event is None
@@ -136,7 +147,7 @@ class Site:
         return value if isinstance(value, dict) else None
 
     def _answer(
-        self, received: Received, where: Route, body: dict[str, Any] | None, model: str, mode: Mode, key: str
+        self, received: Received, where: Route, body: dict[str, Any] | None, mode: Mode, call: Call
     ) -> Answer:
         provider = where.provider
         if received.upgrade:
@@ -145,10 +156,14 @@ class Site:
             if mode.status < 400:
                 return Answer(mode.status, "application/json", () if mode.status in (204, 304) else (b"{}",))
             return errors.answer(provider, mode.status, f"Simulated error {mode.status}.", mode.retry_after)
-        if key != "ok":
+        if call.key != "ok":
             return errors.wrong_key(provider)
+        if where.api == "stored":
+            return self._about_stored(received.method, where, call)
         if received.method in ("GET", "HEAD"):
-            return self._get(where)
+            if where.api == "models":
+                return small.models(provider)
+            return errors.answer(provider, 404, f"Nothing is served at {where.path}.")
         if not where.api:
             return errors.answer(provider, 404, f"Nothing is served at {where.path}.")
         if body is None and mode.early is None:
@@ -158,36 +173,46 @@ class Site:
             return small.count_tokens(provider, body)
         if mode.refuse_stream_options and "stream_options" in body:
             return errors.answer(provider, 400, "Unrecognized request argument supplied: stream_options")
-        return self._model_call(where, body, model, mode)
+        return self._model_call(where, body, mode, call)
 
-    def _get(self, where: Route) -> Answer:
-        if where.api == "models":
-            return small.models(where.provider)
-        if where.api == "stored" and where.subject in self._stored:
-            return document(responses.finished(self._stored[where.subject]), indent=2)
-        return errors.answer(where.provider, 404, f"Nothing is served at {where.path}.")
+    def _about_stored(self, method: str, where: Route, call: Call) -> Answer:
+        answer: Answer | None = None
+        try:
+            if method in ("GET", "HEAD") and not where.verb:
+                answer = self._works.show(where.subject, where.query, call)
+            elif method == "POST" and where.verb == "cancel":
+                answer = self._works.cancel(where.subject, call)
+            elif method == "DELETE" and not where.verb:
+                answer = self._works.forget(where.subject)
+        except Refusal as refusal:
+            return errors.answer(where.provider, 400, str(refusal))
+        return answer or errors.answer(where.provider, 404, f"Nothing is stored at {where.path}.")
 
-    def _model_call(self, where: Route, body: dict[str, Any], model: str, mode: Mode) -> Answer:
+    def _model_call(self, where: Route, body: dict[str, Any], mode: Mode, call: Call) -> Answer:
         self._serial += 1
-        stream = bool(body.get("stream", where.api == "ollama")) or where.verb == "streamGenerateContent"
-        asked = ask(where.provider, where.api, model, body, stream, mode, self._serial, int(self._now()))
-        if where.api == "responses":
-            self._stored[responses.identity(asked)] = asked
-            while len(self._stored) > STORED:
-                self._stored.popitem(last=False)
-            return responses.answer(asked)
+        stream = bool(body.get("stream", where.api == "ollama")) or where.streams
+        asked = ask(where.provider, where.api, call.model, body, stream, mode, self._serial, int(self._now()))
+        if where.api in SHAPES:
+            self._works.keep(asked, call)
         if where.api == "generateContent":
             return google.answer(asked, where.query.get("alt") == "sse")
-        plain: dict[str, Callable[[Ask], Answer]] = {
-            "chat": chat.answer,
-            "completions": chat.answer,
-            "messages": messages.answer,
-            "ollama": ollama.answer,
-            "embeddings": small.embeddings,
-        }
-        if where.api not in plain:
+        if where.api not in _SHAPES:
             return errors.answer(where.provider, 404, f"Nothing is served at {where.path}.")
-        return plain[where.api](asked)
+        return _SHAPES[where.api](asked)
+
+
+#: What makes the answer, by the API.
+_SHAPES: Mapping[str, Callable[[Ask], Answer]] = {
+    "chat": chat.answer,
+    "completions": chat.answer,
+    "messages": messages.answer,
+    "responses": responses.answer,
+    "interactions": interactions.answer,
+    "converse": converse.answer,
+    "invoke": invoke.answer,
+    "ollama": ollama.answer,
+    "embeddings": small.embeddings,
+}
 
 
 def _own_headers(provider: str, number: int) -> tuple[tuple[str, str], ...]:
@@ -201,6 +226,8 @@ def _own_headers(provider: str, number: int) -> tuple[tuple[str, str], ...]:
         )
     if provider == "copilot":
         return (("x-request-id", name), ("x-github-request-id", name), ("x-quota-snapshot-chat", "ent=-1&rem=100.0"))
+    if provider == "bedrock":
+        return (("x-amzn-RequestId", name),)
     if provider in ("gemini", "vertex"):
         return (("x-request-id", name), ("Alt-Svc", 'h3=":443"; ma=2592000'), ("Server-Timing", "gfet4t7; dur=1"))
     return (

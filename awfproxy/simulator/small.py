@@ -19,6 +19,7 @@ MODELS = {
     "anthropic": ("claude-sonnet-4-5-20250929", "claude-haiku-4-5-20251001"),
     "gemini": ("gemini-2.5-flash", "gemini-2.0-flash"),
     "vertex": ("gemini-2.5-flash",),
+    "bedrock": ("amazon.nova-lite-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
     "ollama": ("llama3.2",),
 }
 

@@ -29,7 +29,7 @@ PROMPT_MEMBERS = (
 
 #: Members inside those that are no text.
 NOT_TEXT = frozenset(
-    {"role", "type", "id", "name", "call_id", "tool_call_id", "tool_use_id", "data", "mimeType", "model"}
+    {"role", "type", "id", "name", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "data", "mimeType", "model"}
 )
 
 #: OpenAI caches prompts of at least this many tokens, ... (platform.openai.com/docs/guides/prompt-caching)
@@ -78,7 +78,7 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
 
 
 def marked_tokens(body: Mapping[str, Any]) -> int:
-    """The words of the blocks that bear an Anthropic ``cache_control`` mark."""
+    """The words of the blocks that bear Anthropic's ``cache_control`` or stand before Bedrock's ``cachePoint``."""
     total = 0
     waiting: list[object] = [body.get("system"), body.get("messages")]
     while waiting:
@@ -89,7 +89,10 @@ def marked_tokens(body: Mapping[str, Any]) -> int:
             else:
                 waiting.extend(item.values())
         elif isinstance(item, list):
-            waiting.extend(item)
+            points = [at for at, block in enumerate(item) if isinstance(block, Mapping) and "cachePoint" in block]
+            cached = points[-1] if points else 0
+            total += text_tokens(item[:cached])
+            waiting.extend(item[cached:])
     return total
 
 

@@ -15,6 +15,9 @@ KEY_HEADERS = {
     "anthropic": (b"x-api-key", b"sim-anthropic-key"),
     "gemini": (b"x-goog-api-key", b"sim-gemini-key"),
     "vertex": (b"x-goog-api-key", b"sim-vertex-key"),
+    "bedrock": (b"authorization", b"Bearer sim-bedrock-key"),
+    "groq": (b"authorization", b"Bearer sim-groq-key"),
+    "mistral": (b"authorization", b"Bearer sim-mistral-key"),
     "ollama": (b"accept", b"*/*"),
 }
 assert set(KEY_HEADERS) >= set(DEFAULT_KEYS)
@@ -26,12 +29,13 @@ def serve(
     body: dict[str, Any] | None,
     headers: dict[str, str] | None = None,
     site: Site | None = None,
+    method: str | None = None,
 ) -> Served:
-    """What the site answers to one request with the right key."""
+    """What the site answers to one request with the right key; by default a POST if there is a body, else a GET."""
     fields = [KEY_HEADERS[provider]] + [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
     return (site or Site(lambda: 1_700_000_000.0)).serve(
         Received(
-            method="GET" if body is None else "POST",
+            method=method or ("GET" if body is None else "POST"),
             target=path,
             headers=fields,
             body=b"" if body is None else json.dumps(body).encode(),

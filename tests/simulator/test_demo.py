@@ -14,7 +14,7 @@ from awfproxy.simulator import demo
 from awfproxy.simulator.demo_calls import demo_calls
 from awfproxy.simulator.setting import BASES, PROVIDERS
 from awfproxy.simulator.site import Site
-from tests.simulator.reading import serve
+from tests.simulator.reading import serve, whole
 
 #: Seconds that the demonstration may take on a slow machine that does other things too.
 DEMO_SECONDS = 30
@@ -23,9 +23,12 @@ DEMO_SECONDS = 30
 def ledger() -> list[dict[str, Any]]:
     """What the simulator would have served."""
     site = Site(lambda: 0.0)
+    last = ""
     for index, call in enumerate(demo_calls()):
-        served = serve(call.provider, call.path, call.body, {"x-request-id": demo.call_id(index)}, site)
+        path = demo.path_of(call, last)
+        served = serve(call.provider, path, call.body, {"x-request-id": demo.call_id(index)}, site)
         assert served.answer.status == 200, call.title
+        last = "" if call.abort else demo.identity(whole(served.answer))
     calls: list[dict[str, Any]] = msgspec.json.decode(site.ledger.as_json())
     return calls
 

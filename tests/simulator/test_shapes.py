@@ -74,6 +74,20 @@ def test_copilot() -> None:
     assert chunks[-1]["usage"]["total_tokens"] == 15
 
 
+@pytest.mark.parametrize("provider", ["groq", "mistral"])
+@pytest.mark.parametrize("asked", [True, False])
+def test_usage_unasked(provider: str, asked: bool) -> None:
+    """In the chunk that ends the text, asked or not, Groq's inside ``x_groq``; asked, Groq has a chunk of its own too."""
+    served = serve(provider, "/openai/v1/chat/completions", CHAT | (ASKED if asked else {"stream": True}))
+    told = events(whole(served.answer))
+    last = [chunk for chunk in told if chunk["choices"]][-1]
+    usage = last["x_groq"]["usage"] if provider == "groq" else last["usage"]
+    assert usage["completion_tokens"] == 12
+    assert bool(told[-1]["choices"]) is not (asked and provider == "groq")
+    assert served.call is not None
+    assert served.call.reported is True
+
+
 @pytest.mark.parametrize("limit", [None, 10])
 def test_responses_stream(limit: int | None) -> None:
     """Numbered events, reasoning counted inside the output, 'incomplete' where the limit ended it."""
@@ -87,19 +101,6 @@ def test_responses_stream(limit: int | None) -> None:
     assert usage["output_tokens"] == words + usage["output_tokens_details"]["reasoning_tokens"]
     assert usage["output_tokens"] == (limit or 20)
     assert all(event["response"]["usage"] is None for event in told[:-1] if "response" in event)
-
-
-def test_a_background_response_is_told_later() -> None:
-    """The first answer has no usage; asking for it again has it, as often as asked."""
-    site = Site(lambda: 0.0)
-    first = serve("openai", "/v1/responses", RESPONSES | {"background": True}, site=site)
-    promised = json.loads(whole(first.answer))
-    assert (promised["status"], promised["usage"]) == ("queued", None)
-    for _ in range(2):
-        again = serve("openai", f"/v1/responses/{promised['id']}", None, site=site)
-        assert json.loads(whole(again.answer))["usage"]["output_tokens"] == 20
-        assert again.call is not None
-        assert again.call.input is None
 
 
 def test_messages_stream() -> None:
