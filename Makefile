@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint bench fuzz docs clean
 
 # Runs the proxy against the simulated providers and prints what was used.
 demo: $(VENV)/.installed
@@ -23,9 +23,16 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Side by side with nginx and a plain twisted.web proxy; needs nginx, wrk, a C compiler and openssl, and says which is missing.
+# Side by side with nginx and a plain twisted.web proxy, then single parts; needs nginx, wrk, a C compiler and openssl, and
+# says which is missing.
 bench: $(VENV)/.installed-bench
 	BENCH_PYTHON="$(abspath $(BIN))/python" PATH="$(abspath $(BIN)):$$PATH" bench/run.sh
+	$(BIN)/python -m bench.micro
+
+# Coverage-guided fuzzing of all parsers, FUZZ_SECONDS together; what breaks a promise is in .work/fuzz/findings.
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.installed-fuzz
+	nice $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 # Writes the pages that are made from the program itself.
 docs: $(VENV)/.installed-test
@@ -53,4 +60,8 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml | $(BIN)/python
 
 $(VENV)/.installed-bench: setup.cfg pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-fuzz: setup.cfg pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	touch $@ $(VENV)/.installed

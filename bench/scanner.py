@@ -8,6 +8,7 @@ JSON by the finder 200 MB/s, dense log probabilities 30 MB/s.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import sys
@@ -21,6 +22,7 @@ import brotli
 from awfproxy.core.document import read
 from awfproxy.core.finder import Finder
 from awfproxy.core.scanner import DecoderMemory, Scanner
+from awfproxy.simulator import eventstream
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -28,6 +30,8 @@ else:
     from backports import zstd
 
 PIECE = 16 * 1024
+#: Bytes after which a scanner is in its steady state.
+WARM = 8 * 1024
 #: Rounds between two looks at the clock.
 ROUNDS = 20
 
@@ -58,6 +62,18 @@ def gemini_event(text: str) -> bytes:
     return b"data: " + json.dumps(data).encode() + b"\r\n\r\n"
 
 
+def converse_event(text: str) -> bytes:
+    """One delta of a ConverseStream."""
+    return eventstream.event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}, "p": "abcdefghij"})
+
+
+def invoke_event(text: str) -> bytes:
+    """One delta of a Messages stream through InvokeModel."""
+    data = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+    wrapped = base64.b64encode(json.dumps(data, separators=(",", ":")).encode()).decode()
+    return eventstream.event("chunk", {"bytes": wrapped, "p": "abcdefghij"})
+
+
 def per_second(work: Callable[[], object], size: int, seconds: float = 0.5) -> tuple[float, float]:
     """(MB/s, µs a round), the best of three."""
     best = float("inf")
@@ -81,7 +97,10 @@ def stream(name: str, first: bytes, event: bytes, piece: int) -> None:
     """Feed a warm scanner pieces of about `piece` bytes of whole events."""
     scanner = Scanner(b"text/event-stream", b"", DecoderMemory())
     scanner.feed(first)
+    scanner.feed(event * (WARM // len(event)))
     data = event * max(1, piece // len(event))
+    for _ in range(ROUNDS * 4):  # until it has its sample
+        scanner.feed(data)
     show(name, partial(scanner.feed, data), len(data))
 
 
@@ -167,6 +186,7 @@ def main() -> None:
         anthropic_event(" hello"),
         gemini_event(" hello"),
     )
+    converse, invoke = converse_event(" hello"), invoke_event(" hello")
     start = b'data: {"type":"message_start","message":{"model":"claude","usage":{"input_tokens":1}}}\n\n'
     response = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"msg_1",'
     response += b'"output_index":0,"content_index":0,"delta":" hello","sequence_number":7}\n\n'
@@ -177,6 +197,8 @@ def main() -> None:
         ("messages", start, claude),
         ("responses", created, response),
         ("generateContent (usage in each)", gemini, gemini),
+        ("converse", converse, converse),
+        ("invoke", invoke, invoke),
     ):
         stream(f"gate: {name}, 16 KB", first, event, PIECE)
         stream(f"gate: {name}, one event", first, event, 1)

@@ -34,6 +34,8 @@ RUNNING = ROOT / "docs" / "running.md"
 #: Numbers of `server` and `wire` that bound nothing that anybody could meet.
 NO_BOUNDS = {
     "server.accounting.MODEL_MAX",  # a name in a record: it is cut with the others
+    "server.hint_key.DIRECTORY_MODE",
+    "server.hint_key.FILE_MODE",
     "server.journal.RETRY_FIRST",  # told in the row of RETRY_MAX
     "server.logfile.DIRECTORY_MODE",
     "server.logfile.FILE_MODE",
@@ -227,6 +229,7 @@ def test_configurations_on_the_pages_are_right(name: str, tmp_path: Path) -> Non
     for text in blocks(ROOT / name, "toml"):
         path = tmp_path / "awfproxy.toml"
         path.write_text(text)
-        settings = configuration.load(str(path), {"HOME": str(tmp_path), "OPENAI_API_KEY": "key"})
+        keys = {"OPENAI_API_KEY": "key", "BEDROCK_API_KEY": "key"}
+        settings = configuration.load(str(path), {"HOME": str(tmp_path)} | keys)
         assert not settings.warnings
         assert settings.ports

@@ -159,10 +159,16 @@ def normalise(raw: dict[str, Any], excludes_cache: bool) -> Usage:
     include_cache = input_name.include_cache if input_name is not None else None
     if include_cache is None:
         include_cache = not (excludes_cache or _anthropic_names(given))
+    cache_read, _ = _pick(given, fields.CACHE_READ_NAMES)
+    if cache_read is None:
+        for group, member in fields.TYPED_LISTS:
+            details = raw.get(group)
+            if cache_read is None and isinstance(details, dict):
+                cache_read = _typed_count(details.get(member), member, fields.TYPED_CACHE_READ)
     return Usage(
         input_tokens=_add(input_tokens, extra),
         output_tokens=_add(output_tokens, beside),
-        cache_read_tokens=_pick(given, fields.CACHE_READ_NAMES)[0],
+        cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         reasoning_tokens=reasoning,
         input_tokens_include_cache=include_cache,
@@ -174,6 +180,17 @@ def _add(first: int | None, second: int | None) -> int | None:
     if first is None or second is None:
         return second if first is None else first
     return first + second
+
+
+def _typed_count(items: object, member: str, kind: str) -> int | None:
+    """The sum of the counts of this ``token_type`` in a list, and in the lists under `member` of its elements."""
+    total = None
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            if item.get("token_type") == kind:
+                total = _add(total, as_count(item.get("token_count")))
+            total = _add(total, _typed_count(item.get(member), member, kind))
+    return total
 
 
 def _anthropic_names(raw: dict[str, Any]) -> bool:

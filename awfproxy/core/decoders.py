@@ -1,10 +1,13 @@
 """Content codings undone on the side, piece by piece: gzip, deflate (zlib's and raw), br, zstd, and chains of them.
 
-* Output comes in bounded steps, whatever the input promises; more than `RATIO_MAX` times the input ends the decoding.
+* Output comes in bounded steps, whatever the input promises; more than `RATIO_MAX` times the body as transferred ends
+  the decoding, whichever coding of a chain makes it: two that are each within it would make 250,000 times.
 * A decoder's window is at most `WINDOW_MAX`; what all decoders of the process may need together is lent by one
   `DecoderMemory`, and a decoder that gets none does not start.
 * Cut-off input gives what could be read.  Several gzip members or zstd frames in a row are one body (RFC 1952 section
-  2.2, RFC 8878 section 3.1).
+  2.2, RFC 8878 section 3.1); what follows the last is passed over.
+* Reading is the same for every split.  Of damaged input everything before the damage is read, as long as the damage is
+  in the first `KEPT_MAX` bytes; further on the last step may be lost.
 * What cannot be decoded raises `Undecodable`, with a short reason, and nothing else.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import brotli
 
@@ -21,15 +25,20 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd as zstd
 
-#: All decoders of the process together: 32 of the largest, or 5,000 of gzip.
+from .codedheads import brotli_window_log, is_zlib, zstd_window
+
+#: All decoders of the process together: 30 of the largest, or 4,000 of gzip.
 MEMORY_MAX = 256 * 1024 * 1024
 #: The largest window, as RFC 8878 section 3.1.1.1.2 recommends for decoders; br's largest common one is 4 MiB.
 WINDOW_LOG_MAX = 23
 WINDOW_MAX = 1 << WINDOW_LOG_MAX
-#: zlib's inflate state and window, as measured.
-INFLATE_MEMORY = 48 * 1024
-#: What a br or zstd decoder needs beside its window, as measured.
-TABLES_MEMORY = 384 * 1024
+#: The beginning of a coded body that is kept.  The libraries do not give what they decoded in the call that failed, so
+#: it is decoded again, byte by byte: a small answer with a wrong checksum, or something behind its end, is read whole.
+KEPT_MAX = 16 * 1024
+#: zlib's inflate state and window, as measured, and what is kept.
+INFLATE_MEMORY = 48 * 1024 + KEPT_MAX
+#: What a br or zstd decoder needs beside its window, as measured, and what is kept.
+TABLES_MEMORY = 384 * 1024 + KEPT_MAX
 #: Output is asked for in steps of this size, input is given in these.
 STEP = 64 * 1024
 INPUT_STEP = 16 * 1024
@@ -37,9 +46,14 @@ INPUT_STEP = 16 * 1024
 RATIO_MAX = 500
 #: Up to here any ratio is fine: white space that keeps a connection alive compresses without end.
 RATIO_FLOOR = 1024 * 1024
+#: gzip members or zstd frames: so many are fine, and after them one for so many bytes transferred.  Beginning a frame
+#: costs 10 µs, and an empty one has 9 bytes: without a bound 64 KB of them would take 80 ms.
+MEMBERS_FLOOR = 1000
+MEMBER_BYTES = 64
 _ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
 #: More codings in one chain than any server applies.
 CHAIN_MAX = 4
+_FAULTS = (zlib.error, brotli.error, zstd.ZstdError, EOFError, MemoryError)
 
 
 class Undecodable(Exception):
@@ -74,35 +88,68 @@ class DecoderMemory:
 class Decoder:
     """One coding.  Feed it pieces; it yields the decoded ones, each of about `STEP` bytes at most."""
 
-    __slots__ = ("_lent", "_memory", "_read", "_written", "complete")
+    __slots__ = ("_kept", "_lent", "_members", "_memory", "_transferred", "_unpacker", "_written", "complete")
 
     def __init__(self, memory: DecoderMemory) -> None:
         self._memory = memory
         self._lent = 0
-        self._read = 0
+        self._members = 0
+        self._transferred = 0
         self._written = 0
+        #: the library's decoder
+        self._unpacker: Any = None
+        #: the coded body so far; None: it is too long to be kept
+        self._kept: bytearray | None = bytearray()
         #: the coded body has come to its end
         self.complete = False
 
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next piece.  Raises Undecodable."""
+    def decode(self, data: bytes, transferred: int) -> Iterator[bytes]:
+        """Decode the next piece; `transferred`: bytes of the body so far, in all its codings.  Raises Undecodable."""
+        self._transferred = transferred
         for at in range(0, len(data), INPUT_STEP):
             part = data[at : at + INPUT_STEP]
-            self._read += len(part)
             try:
-                for piece in self._decode(part):
-                    self._written += len(piece)
-                    if self._written > RATIO_FLOOR and self._written > RATIO_MAX * self._read:
-                        raise Undecodable("ratio")
-                    if piece:
-                        yield piece
-            except (zlib.error, brotli.error, zstd.ZstdError, EOFError, MemoryError) as error:
-                raise Undecodable("decode") from error
+                yield from self._counted(self._decode(part))
+            except _FAULTS as error:
+                self._unpacker = None
+                if self._kept is None:
+                    raise Undecodable("decode") from error
+                yield from self._counted(self._again(bytes(self._kept), part))
+            if self._kept is not None:
+                self._kept += part
+                if len(self._kept) > KEPT_MAX:
+                    self._kept = None
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        limit = max(RATIO_FLOOR, RATIO_MAX * self._transferred)
+        for piece in pieces:
+            self._written += len(piece)
+            if self._written > limit:
+                raise Undecodable("ratio")
+            if piece:
+                yield piece
+
+    def _again(self, before: bytes, part: bytes) -> Iterator[bytes]:
+        """What comes out up to the damage in `part`, and has not yet."""
+        known = self._written
+        fresh = self._anew(DecoderMemory())
+        fresh._transferred = self._transferred
+        try:
+            for piece in filter(None, (before, *(part[at : at + 1] for at in range(len(part))))):
+                for out in fresh._decode(piece):
+                    yield out[known:]
+                    known = max(known - len(out), 0)
+        except _FAULTS as error:
+            raise Undecodable("decode") from error
+        if not fresh.complete:
+            raise Undecodable("decode")
+        self.complete = True  # it was no damage, but followed the end
 
     def close(self) -> None:
         """Give the memory back; nothing can be decoded after it."""
         self._memory.give(self._lent)
         self._lent = 0
+        self._unpacker = self._kept = None
         self.complete = True
 
     def _borrow(self, n: int) -> None:
@@ -111,27 +158,39 @@ class Decoder:
             raise Undecodable("decoder-memory")
         self._lent = n
 
+    def _begin_member(self) -> None:
+        """A gzip member or zstd frame begins."""
+        self._members += 1
+        self.complete = False
+        if self._members > MEMBERS_FLOOR + self._transferred // MEMBER_BYTES:
+            raise Undecodable("ratio")
+
     def _decode(self, data: bytes) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def _anew(self, memory: DecoderMemory) -> Decoder:
+        """A decoder of the same coding, at its beginning."""
         raise NotImplementedError
 
 
 class Inflate(Decoder):
     """gzip (RFC 1952) with several members, and what the HTTP coding ``deflate`` stands for: zlib or raw."""
 
-    __slots__ = ("_pending", "_unpacker", "_wbits")
+    __slots__ = ("_form", "_over", "_pending", "_wbits")
 
     def __init__(self, memory: DecoderMemory, wbits: int | None) -> None:
         """`wbits` as zlib's: 31 for gzip, 15 for zlib, -15 for raw; None: zlib if its header is there, else raw."""
         super().__init__(memory)
-        self._wbits = wbits
-        self._unpacker: zlib._Decompress | None = None
+        self._form = self._wbits = wbits
         #: the first bytes of a member that is not begun
         self._pending = b""
+        #: what is no member came after the last one
+        self._over = False
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         data = self._pending + data
         self._pending = b""
-        while data and not (self.complete and self._wbits != 31):
+        while data and not self._over:
             if self._unpacker is None:
                 if self.complete:
                     data = data.lstrip(b"\0")  # members may be padded
@@ -139,12 +198,13 @@ class Inflate(Decoder):
                     self._pending = data
                     return
                 if self.complete and not data.startswith(b"\x1f\x8b"):
-                    return  # garbage after the last member
+                    self._over = True
+                    return
                 if self._wbits is None:
                     self._wbits = 15 if is_zlib(data) else -15
                 if not self._lent:
                     self._borrow(INFLATE_MEMORY)
-                self.complete = False
+                self._begin_member()
                 self._unpacker = zlib.decompressobj(wbits=self._wbits)
             unpacker = self._unpacker
             out = unpacker.decompress(data, STEP)
@@ -157,16 +217,16 @@ class Inflate(Decoder):
                 data = unpacker.unused_data
                 self._unpacker = None
                 self.complete = True
+                self._over = self._wbits != 31  # only gzip has members
+
+    def _anew(self, memory: DecoderMemory) -> Decoder:
+        return Inflate(memory, self._form)
 
 
 class Brotli(Decoder):
     """br (RFC 7932)."""
 
-    __slots__ = ("_unpacker",)
-
-    def __init__(self, memory: DecoderMemory) -> None:
-        super().__init__(memory)
-        self._unpacker: brotli.Decompressor | None = None
+    __slots__ = ()
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         if self.complete:
@@ -185,22 +245,26 @@ class Brotli(Decoder):
             piece = b"" if unpacker.is_finished() else unpacker.process(b"", output_buffer_limit=STEP)
         self.complete = unpacker.is_finished()
 
+    def _anew(self, memory: DecoderMemory) -> Decoder:
+        return Brotli(memory)
+
 
 class Zstandard(Decoder):
     """zstd (RFC 8878) with several frames."""
 
-    __slots__ = ("_pending", "_unpacker")
+    __slots__ = ("_over", "_pending")
 
     def __init__(self, memory: DecoderMemory) -> None:
         super().__init__(memory)
-        self._unpacker: zstd.ZstdDecompressor | None = None
         #: the first bytes of a frame, until its window is known
         self._pending = b""
+        #: what is no frame came after the last one
+        self._over = False
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
         data = self._pending + data
         self._pending = b""
-        while data:
+        while data and not self._over:
             if self._unpacker is None:
                 window = zstd_window(data)
                 if window is None:
@@ -208,12 +272,13 @@ class Zstandard(Decoder):
                     return
                 if window < 0:
                     if self.complete:
-                        return  # garbage after the last frame
+                        self._over = True
+                        return
                     raise Undecodable("decode")
                 if window > WINDOW_MAX:
                     raise Undecodable("decoder-memory")
                 self._borrow(max(self._lent, window + TABLES_MEMORY))
-                self.complete = False
+                self._begin_member()
                 self._unpacker = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
             unpacker = self._unpacker
             yield unpacker.decompress(data, max_length=STEP)
@@ -225,14 +290,19 @@ class Zstandard(Decoder):
                 self._unpacker = None
                 self.complete = True
 
+    def _anew(self, memory: DecoderMemory) -> Decoder:
+        return Zstandard(memory)
+
 
 class Chain:
     """The codings of one body, undone in reverse order."""
 
-    __slots__ = ("_decoders",)
+    __slots__ = ("_decoders", "_read")
 
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
+        #: bytes of the body as transferred
+        self._read = 0
 
     @property
     def complete(self) -> bool:
@@ -241,13 +311,16 @@ class Chain:
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """Decode the next piece.  Raises Undecodable."""
-        return self._decode(data, 0)
+        for at in range(0, len(data), INPUT_STEP):
+            part = data[at : at + INPUT_STEP]
+            self._read += len(part)
+            yield from self._decode(part, 0)
 
     def _decode(self, data: bytes, index: int) -> Iterator[bytes]:
         if index == len(self._decoders) - 1:
-            yield from self._decoders[index].decode(data)
+            yield from self._decoders[index].decode(data, self._read)
         else:
-            for piece in self._decoders[index].decode(data):
+            for piece in self._decoders[index].decode(data, self._read):
                 yield from self._decode(piece, index + 1)
 
     def close(self) -> None:
@@ -301,68 +374,3 @@ def decode_body(data: bytes, encodings: bytes, limit: int) -> bytes | None:
     except Undecodable:
         return None
     return b"".join(pieces) if decoders.complete else None
-
-
-def is_zlib(data: bytes) -> bool:
-    """Does it begin with a zlib header (RFC 1950 section 2.2)?"""
-    return len(data) >= 2 and data[0] & 0x8F == 0x08 and (data[0] << 8 | data[1]) % 31 == 0
-
-
-def sniff(head: bytes) -> bytes | None:
-    """The coding that the first bytes of a body show; None: none, or one that cannot be told so."""
-    if head.startswith(b"\x1f\x8b\x08"):
-        return b"gzip"
-    if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return b"zstd"
-    # Only with zlib's own largest window: other headers might begin a text.
-    if head.startswith((b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")):
-        return b"deflate"
-    return None
-
-
-def brotli_window_log(first: int) -> int:
-    """The logarithm of a br stream's window from its first byte (RFC 7932 section 9.1); 31 for what is not allowed."""
-    if not first & 1:
-        return 16
-    if first & 0x0E:
-        return 17 + (first >> 1 & 7)
-    rest = first >> 4 & 7
-    if rest == 0:
-        return 17
-    return 31 if rest == 1 else 8 + rest
-
-
-def zstd_window(head: bytes) -> int | None:
-    """The window of a zstd frame in bytes (RFC 8878 section 3.1.1.1); None: needs more bytes; -1: not a frame."""
-    if len(head) < 4:
-        return None if b"\x28\xb5\x2f\xfd".startswith(head) or head[1:4] == b"\x2a\x4d\x18"[: len(head) - 1] else -1
-    magic = int.from_bytes(head[:4], "little")
-    if magic & 0xFFFFFFF0 == 0x184D2A50:
-        return 0  # a skippable frame
-    if magic != 0xFD2FB528:
-        return -1
-    if len(head) < 18:
-        return None if len(head) < _zstd_header(head) else _zstd_window(head)
-    return _zstd_window(head)
-
-
-def _zstd_header(head: bytes) -> int:
-    """How many bytes of the header tell the window."""
-    if len(head) < 5:
-        return 5
-    single = head[4] >> 5 & 1
-    if not single:
-        return 6
-    return 5 + (0, 1, 2, 4)[head[4] & 3] + (1, 2, 4, 8)[head[4] >> 6]
-
-
-def _zstd_window(head: bytes) -> int:
-    descriptor = head[4]
-    if not descriptor >> 5 & 1:
-        base = 1 << (10 + (head[5] >> 3))
-        return base + (base >> 3) * (head[5] & 7)
-    # A single segment: its window is its content's size.
-    at = 5 + (0, 1, 2, 4)[descriptor & 3]
-    size = (1, 2, 4, 8)[descriptor >> 6]
-    content = int.from_bytes(head[at : at + size], "little")
-    return content + 256 if size == 2 else content

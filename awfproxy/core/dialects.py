@@ -13,11 +13,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .outline import Outline
+from .snapshots import GEMINI_SNAPSHOT, Snapshot
 
 #: Begins every name of a usage object (``usage``, ``usageMetadata``).
 USAGE = b'"usage'
 #: Sought while the model's name is not known (``model``, ``modelVersion``).
 MODEL = b'"model'
+#: Names, or is the type of, what went wrong in the middle of an answer.
+ERROR = b'"error"'
 #: The data of the event that ends OpenAI's streams.
 DONE = b"[DONE]"
 
@@ -34,6 +37,8 @@ class Dialect(NamedTuple):
     terminal_needles: tuple[bytes, ...]
     #: looked for in passing: the model has finished (the needle for compact JSON, and for spaced)
     finish: tuple[bytes, bytes] | None = None
+    #: where every event carries a snapshot of the usage
+    snapshot: Snapshot | None = None
 
 
 _RESPONSES_ENDS = frozenset(
@@ -44,10 +49,12 @@ CHAT = Dialect("chat", (USAGE, DONE), frozenset(), (DONE,), (b'"finish_reason":"
 MESSAGES = Dialect("messages", (USAGE, b"message_stop"), frozenset((b'"message_stop"',)), (b"message_stop",))
 # Only created, in_progress, queued and the ends carry the response itself.
 RESPONSES = Dialect("responses", (b'"response"', DONE), _RESPONSES_ENDS, (b'"response"', DONE))
-GEMINI = Dialect("gemini", (USAGE, DONE), frozenset(), (DONE,))
+GEMINI = Dialect("gemini", (USAGE, DONE, *GEMINI_SNAPSHOT.finish), frozenset(), (DONE,), snapshot=GEMINI_SNAPSHOT)
 INTERACTIONS = Dialect(
-    "interactions", (b'"interaction"', DONE), frozenset((b'"interaction.completed"',)), (b'"interaction"', DONE)
+    # the quote is left open for "interaction.status_update", which alone tells of a status in between
+    "interactions", (b'"interaction', DONE), frozenset((b'"interaction.completed"',)), (b'"interaction"', DONE)
 )
+ASSISTANTS = Dialect("assistants", (USAGE, b'"thread.run"', DONE), frozenset(), (DONE,))
 COHERE = Dialect(
     "cohere",
     (b"message-end", b"stream-end", DONE),
@@ -61,12 +68,24 @@ OTHER = Dialect(
     frozenset().union(*(d.terminal for d in (MESSAGES, RESPONSES, INTERACTIONS, COHERE))),
     (DONE, b'"response"', b"message_stop", b'"interaction"', b"message-end", b"stream-end"),
 )
+#: The documents inside of AWS's event streams; told by their framing.
+AWS = Dialect(
+    "aws",
+    (USAGE, b'ount"', b'Metrics"', b"message_stop", b'"stopReason"', ERROR),
+    frozenset(),
+    (),
+)
+#: Member that Bedrock adds to the last document of a model's stream.
+BEDROCK_METRICS = "amazon-bedrock-invocationMetrics"
 #: Lines of NDJSON; told by their framing.
 LINES = Dialect("lines", (USAGE, b'_count"', b'"meta"', b'TokenCount"', b'"amazon-bedrock'), frozenset(), ())
 
 
 def recognise(outline: Outline) -> Dialect | None:
     """The dialect that this document of a stream belongs to; None when it does not tell."""
+    named = outline.get("object", b"")
+    if named.startswith(b'"thread.'):
+        return ASSISTANTS
     kind = outline.get("type") or outline.get("event_type")
     if kind is not None:
         if kind.startswith(b'"response.'):
@@ -78,7 +97,7 @@ def recognise(outline: Outline) -> Dialect | None:
         if kind.startswith((b'"message-', b'"stream-', b'"content-')):
             return COHERE
         return None
-    if "choices" in outline or outline.get("object", b"").startswith(b'"chat.'):
+    if "choices" in outline or named.startswith(b'"chat.'):
         return CHAT
     if "usageMetadata" in outline or "modelVersion" in outline:
         return GEMINI

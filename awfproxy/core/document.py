@@ -111,6 +111,15 @@ class Reader:
 read = Reader(DOCUMENT).read
 
 
+def read_part(data: bytes) -> list[Outline]:
+    """The outlines of documents of which the last may be cut off."""
+    found: list[Outline] = []
+    finder = Finder(lambda outline, whole: found.append(outline))
+    finder.feed(data)
+    finder.finish()
+    return found
+
+
 def elements(data: bytes) -> list[bytes] | None:
     """The elements of a whole JSON array; None when it is not one."""
     try:

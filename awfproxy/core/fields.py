@@ -38,6 +38,16 @@ class Place(NamedTuple):
     holds: tuple[str, ...] = ()
 
 
+class Stored(NamedTuple):
+    """Where a document names an object that the provider keeps and can be asked for again, and says how far it is."""
+
+    id: str
+    status: str
+    #: only in documents whose raw ``type`` (or ``event_type``) begins so; None: in those whose ``object`` is one of
+    #: `STORED_OBJECTS`
+    when: bytes | None
+
+
 class Name(NamedTuple):
     """A count's name inside a usage object (a dotted path)."""
 
@@ -86,6 +96,19 @@ MODEL_PLACES = (
     "interaction.model",
 )
 
+#: Objects that may be worked on in the background: OpenAI's Responses and Assistants, Gemini's Interactions.
+STORED_OBJECTS = frozenset((b'"response"', b'"interaction"', b'"thread.run"'))
+STORED_PLACES = (
+    Stored("id", "status", None),
+    Stored("response.id", "response.status", b'"response.'),
+    Stored("interaction.id", "interaction.status", b'"interaction.'),
+    Stored("interaction_id", "status", b'"interaction.'),
+)
+
+#: What went wrong in the middle of an answer, as a document that says it: its member, its ``type``.
+ERROR_PLACE = "error"
+ERROR_KIND = b'"error"'
+
 #: A non-null value here says that the model has finished.
 FINISH_PLACES = frozenset(
     (
@@ -95,6 +118,8 @@ FINISH_PLACES = frozenset(
         "delta.stop_reason",
         "stop_reason",
         "done_reason",
+        "stopReason",  # Bedrock Converse, and Nova's own stream
+        "messageStop.stopReason",
     )
 )
 
@@ -172,6 +197,20 @@ KNOWN_MEMBERS = frozenset(
     for name in names
 )
 
+#: Counts in the head of an answer whose body has none of its own (Bedrock InvokeModel writes them for each model):
+#: field, member of the usage we record, and whether the count of the same figure in a body leaves room for it.
+HEADER_COUNTS = (
+    (b"x-amzn-bedrock-input-token-count", "input_tokens", True),
+    (b"x-amzn-bedrock-output-token-count", "output_tokens", True),
+    (b"x-amzn-bedrock-cache-read-input-token-count", "cache_read_tokens", False),
+    (b"x-amzn-bedrock-cache-write-input-token-count", "cache_write_tokens", False),
+)
+
+#: Lists of counts by ``token_type`` inside a usage object, nested under ``details`` at will: only what is read from the
+#: cache is taken, where nothing else says it (the parser cases of AWF's api-proxy).
+TYPED_LISTS = (("prompt_tokens_details", "details"), ("input_tokens_details", "details"))
+TYPED_CACHE_READ = "cache_read"
+
 #: ``copilot_usage.token_details[]``: its ``token_type`` in the names of a usage object, for answers with nothing else.
 COPILOT_TYPES = {
     "input": "input_tokens",
@@ -190,5 +229,7 @@ READ: dict[str, int] = {
     **{place.path: USAGE_LIMIT for place in USAGE_PLACES},
     **{path: NAME_LIMIT for _, path in COUNT_PLACES},
     **dict.fromkeys(MODEL_PLACES, NAME_LIMIT),
+    ERROR_PLACE: USAGE_LIMIT,
+    **{path: NAME_LIMIT for place in STORED_PLACES for path in (place.id, place.status)},
     **dict.fromkeys(FINISH_PLACES, FINISH_LIMIT),
 }

@@ -3,10 +3,11 @@
 A kind names the feature of a call, says whether the call makes a model work (only then may its tokens be estimated
 when the answer says nothing), and whether the path alone says that the answer is a stream.  The table looks at the end
 of the path, because base paths of gateways differ; where two APIs end alike, the segment before decides.  An unknown
-path has no kind: it is forwarded, and its usage recorded if it reports any.
+path has no kind: it is forwarded, and its usage recorded if it reports any.  But reading never makes a model work: what
+a ``GET`` or a ``DELETE`` answers was counted when it was made, or is counted once as `background` says.
 
 Sources: the API references of OpenAI, Anthropic, Google (generateContent, Vertex), Azure OpenAI, Amazon Bedrock,
-Cohere, Mistral and Ollama; the paths that occur in the recorded corpus are a test.
+Cohere, Mistral, Ollama and Perplexity; the paths that occur in the recorded corpus are a test.
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ import msgspec
 
 #: characters of a model's name taken from a URL (Bedrock's ARNs are the longest, about 130)
 MODEL_MAX: Final = 256
+#: characters of a stored answer's id (Gemini's are the longest, about 80)
+WORK_ID_MAX: Final = 256
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of call."""
 
     name: str
-    #: whether a model works on it, and tokens are spent
-    model_call: bool = True
+    #: whether a model works on it, and tokens are spent; None: only where the answer reports some
+    model_call: bool | None = True
+    #: the work may go on after the answer, which then has the id to ask for it by
+    may_go_on: bool = False
+    #: such work is shown by its id: the name of the kind that made it
+    shows: str | None = None
     #: the path says that the answer is a stream; False: the body decides (or it is none)
     streams: bool = False
     #: OpenAI-shaped chat, on which `stream_options.include_usage` may be asked for
@@ -38,23 +45,25 @@ CHAT: Final = Kind(name="chat", may_ask_usage=True)
 #: chat-shaped, at paths where `stream_options` is not known to be accepted
 CHAT_LIKE: Final = Kind(name="chat")
 COMPLETIONS: Final = Kind(name="completions")
-RESPONSES: Final = Kind(name="responses")
-STORED_RESPONSE: Final = Kind(name="stored_response", model_call=False)
+RESPONSES: Final = Kind(name="responses", may_go_on=True)
+STORED_RESPONSE: Final = Kind(name="stored_response", model_call=False, shows="responses")
 MESSAGES: Final = Kind(name="messages", anthropic_shaped=True)
 MESSAGES_STREAM: Final = Kind(name="messages", anthropic_shaped=True, streams=True)
 COUNT_TOKENS: Final = Kind(name="count_tokens", model_call=False)
 COUNT_MESSAGES: Final = Kind(name="count_tokens", model_call=False, anthropic_shaped=True)
 GENERATE: Final = Kind(name="generateContent")
 GENERATE_STREAM: Final = Kind(name="generateContent", streams=True)
-INTERACTIONS: Final = Kind(name="interactions")
+INTERACTIONS: Final = Kind(name="interactions", may_go_on=True)
+STORED_INTERACTION: Final = Kind(name="stored_interaction", model_call=False, shows="interactions")
 PREDICT: Final = Kind(name="predict")
 EMBEDDINGS: Final = Kind(name="embeddings")
 IMAGES: Final = Kind(name="images")
 AUDIO: Final = Kind(name="audio")
 RERANK: Final = Kind(name="rerank")
-MODERATIONS: Final = Kind(name="moderations", model_call=False)
-ASSISTANTS: Final = Kind(name="assistants")
-ASSISTANTS_STORE: Final = Kind(name="assistants", model_call=False)
+#: OpenAI's use no tokens, Mistral's do and say so
+MODERATIONS: Final = Kind(name="moderations", model_call=None)
+ASSISTANTS: Final = Kind(name="assistants", may_go_on=True)
+ASSISTANTS_STORE: Final = Kind(name="assistants", model_call=False, shows="assistants")
 OLLAMA: Final = Kind(name="ollama")
 COHERE_CHAT: Final = Kind(name="cohere-chat")
 CONVERSE: Final = Kind(name="converse")
@@ -63,6 +72,8 @@ INVOKE: Final = Kind(name="invoke")
 INVOKE_STREAM: Final = Kind(name="invoke", streams=True)
 BATCHES: Final = Kind(name="batches", model_call=False)
 MODELS: Final = Kind(name="models", model_call=False)
+#: whatever else is only read, or removed
+STORE: Final = Kind(name="store", model_call=False)
 
 #: POST, by the last two segments; looked at first
 _BY_TWO: Final[dict[tuple[str, str], Kind]] = {
@@ -71,6 +82,7 @@ _BY_TWO: Final[dict[tuple[str, str], Kind]] = {
     ("fim", "completions"): COMPLETIONS,
     ("responses", "input_tokens"): COUNT_TOKENS,
     ("responses", "compact"): RESPONSES,
+    ("v1", "agent"): RESPONSES,  # Perplexity
     ("messages", "count_tokens"): COUNT_MESSAGES,
     ("messages", "batches"): BATCHES,
     ("images", "generations"): IMAGES,
@@ -129,10 +141,17 @@ _READ: Final[dict[str, Kind]] = {
     "deployments": MODELS,
     "tags": MODELS,
     "responses": STORED_RESPONSE,
+    "interactions": STORED_INTERACTION,
     "batches": BATCHES,
     "runs": ASSISTANTS_STORE,
     "threads": ASSISTANTS_STORE,
     "input_items": STORED_RESPONSE,
+}
+#: POST to ``.../{segment}/{id}/cancel`` and the like
+_CHANGE: Final[dict[str, Kind]] = {
+    "responses": STORED_RESPONSE,
+    "interactions": STORED_INTERACTION,
+    "runs": ASSISTANTS_STORE,
 }
 #: segments after which a model's name stands
 _BEFORE_MODEL: Final = ("models", "model", "deployments", "engines")
@@ -155,14 +174,28 @@ def kind(method: bytes, target: bytes) -> Kind | None:
             stem, _, custom = last.rpartition(":")
             if stem == "count-tokens" and custom == "rawPredict":
                 return COUNT_MESSAGES
-            return _BY_METHOD.get(custom)
-        if len(segments) > 2 and segments[-3] == "responses":
-            return STORED_RESPONSE  # /responses/{id}/cancel
-        return ASSISTANTS_STORE if before == "runs" else None  # /threads/{id}/runs/{id}: changes its metadata
+            if custom in _BY_METHOD:
+                return _BY_METHOD[custom]
+        if len(segments) > 2 and segments[-3] in _CHANGE:
+            return _CHANGE[segments[-3]]  # /responses/{id}/cancel
+        return _CHANGE.get(before)  # /threads/{id}/runs/{id}, which changes its metadata; /interactions/{id}:cancel
     if method in (b"GET", b"HEAD"):
-        return _READ.get(last) or _READ.get(before)
-    if method == b"DELETE" and before == "responses":
-        return STORED_RESPONSE
+        return _READ.get(last) or _READ.get(before) or STORE
+    if method == b"DELETE":
+        return _CHANGE.get(before, STORE)
+    return None
+
+
+def work_id(target: bytes) -> str | None:
+    """The id of the work that the path of a kind with ``shows`` asks for; None: it names none.
+
+    ``/v1/responses/{id}``, ``/v1beta/interactions/{id}``, ``/v1/threads/{id}/runs/{id}``, each perhaps with
+    ``/cancel`` or ``:cancel``; the longest id taken has `WORK_ID_MAX` characters.
+    """
+    segments = target.partition(b"?")[0].decode("latin-1").rstrip("/").rsplit("/", 3)
+    for at in (len(segments) - 2, len(segments) - 3):
+        if at >= 0 and segments[at] in _CHANGE and 0 < len(segments[at + 1]) <= WORK_ID_MAX:
+            return unquote(segments[at + 1].partition(":")[0]) or None
     return None
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from .events import next_blank
 from .finder import Finder
 from .outline import Outline
 
-_LINE_END = re.compile(rb"[\r\n]")
-_BLANK = re.compile(rb"\n\n|\n\r\n?|\r\r\n?")
 _CR, _LF = b"\r\n"
 
 
@@ -61,23 +58,27 @@ class LongEvent(LongLine):
         first = data[0] if data else -1
         if first in (_CR, _LF) and self._last in (_CR, _LF) and (self._last, first) != (_CR, _LF):
             return 2 if data.startswith(b"\r\n") else 1
-        found = _BLANK.search(data)
-        return found.end() if found else -1
+        return next_blank(data, 0, len(data), b"\r" in data)
 
     def feed(self, data: bytes) -> None:
         """The next piece, up to the end of the event."""
         at, size = 0, len(data)
         if size:
             self._last = data[-1]
+        # the next of each from `at` on; each is sought once for each line that it ends
+        line_feed = carriage_return = -1
         while at < size:
             if self._name is not None:
                 at = self._read_name(data, at)
                 continue
-            found = _LINE_END.search(data, at)
-            end = found.start() if found else size
+            if line_feed < at:
+                line_feed = _next(data, b"\n", at)
+            if carriage_return < at:
+                carriage_return = _next(data, b"\r", at)
+            end = min(line_feed, carriage_return)
             if self._in_data:
                 self.finder.feed(data[at:end])
-            if found:
+            if end < size:
                 self._name = b""
                 if self._in_data:
                     self.finder.feed(b"\n")
@@ -103,3 +104,9 @@ class LongEvent(LongLine):
             self._name = None
             return at
         return at + 1
+
+
+def _next(data: bytes, byte: bytes, at: int) -> int:
+    """Where the byte is next; the length of `data`: nowhere."""
+    found = data.find(byte, at)
+    return found if found >= 0 else len(data)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
+from awfproxy.core.hint_fields import Hints
 from awfproxy.core.outcomes import Outcome
 
 if TYPE_CHECKING:
@@ -97,6 +98,9 @@ class RequestRecord(msgspec.Struct, omit_defaults=True, tag_field="_schema", tag
     client_request_id: str | None = None
     upstream_request_id: str | None = None
     billing: dict[str, Any] | None = None
+    #: keyed hash of the id of work that goes on after this answer (``usage_reason`` "background"), or whose end this
+    #: answer was the first to show (`core.background`)
+    response_id_hash: str | None = None
     #: what the usage scanner rejected, by reason
     scan_errors: dict[str, int] | None = None
     #: true: added at the start after a crash, from the usage record that had no line here
@@ -147,7 +151,7 @@ class TokenUsageRecord(msgspec.Struct, omit_defaults=True, tag_field="_schema", 
     usage: dict[str, Any] | None = None
     usage_truncated: bool = False
     billing: dict[str, Any] | None = None
-    hints: dict[str, Any] | None = None
+    hints: Hints | None = None
 
 
 Record = RequestRecord | TokenUsageRecord
@@ -221,12 +225,12 @@ def token_usage(
     request: RequestRecord,
     reading: Reading | None,
     *,
-    estimate: tuple[int, int] | None = None,
-    hints: dict[str, Any] | None = None,
+    estimate: tuple[int | None, int | None] | None = None,
+    hints: Hints | None = None,
 ) -> TokenUsageRecord | None:
     """The usage part of ``request``, or None where its ``usage_source`` is "none".
 
-    ``estimate``: (input, output) tokens, used only where ``usage_source`` is "estimated".
+    ``estimate``: (input, output) tokens, used only where ``usage_source`` is "estimated"; None: not even a guess.
     """
     source = request.usage_source
     if source == "none":

@@ -1,7 +1,8 @@
 """What the proxy reads of a request's body, and the one change it may make to it.
 
-One pass: msgspec walks the JSON once and keeps the few members of interest as raw slices; nothing else of the body is
-built (prompts stay bytes).  A member of a wrong type counts as not said.  No body makes these functions raise.
+One pass: msgspec walks the JSON once and keeps the few members of interest as raw slices, of a conversation one slice
+for each message too (`Conversation`, what `hints` are made from); nothing else of the body is built: prompts stay
+bytes.  A member of a wrong type counts as not said.  No body makes these functions raise.
 
 Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_tokens`; Anthropic and Cohere
 `max_tokens`; Gemini `generationConfig.maxOutputTokens`; Bedrock `inferenceConfig.maxTokens`; Ollama
@@ -11,7 +12,8 @@ Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_t
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -24,6 +26,12 @@ MODEL_MAX: Final = 256
 COUNT_MAX: Final = 10**12
 #: bytes of a multipart form's head that are searched for its small fields
 FORM_FIELD_MAX: Final = 256
+#: a slice for each message costs 60 ns and 70 bytes, so an array of millions of zeros must not be taken apart: of a
+#: body longer than this only so many messages are (which takes 20 µs)
+ALL_SLICED_TO: Final = 256 * 1024
+MESSAGES_MAX: Final = 4096
+
+Found = TypeVar("Found")
 
 
 class Peek(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +49,8 @@ class Peek(msgspec.Struct, frozen=True, kw_only=True):
     background: bool | None = None
     #: the body has `stream_options`, whatever its value
     has_stream_options: bool = False
+    #: tools are offered
+    has_tools: bool = False
     #: meant as JSON, and not valid JSON
     malformed: bool = False
 
@@ -57,6 +67,59 @@ class _Body(msgspec.Struct):
     options: Raw | UnsetType = UNSET
     n: Raw | UnsetType = UNSET
     background: Raw | UnsetType = UNSET
+    tools: Raw | UnsetType = UNSET
+    tool_config: Raw | UnsetType = msgspec.field(name="toolConfig", default=UNSET)
+
+
+class Members(_Body):
+    """The members of a conversation, beside its messages."""
+
+    system: Raw | UnsetType = UNSET
+    instructions: Raw | UnsetType = UNSET
+    system_instruction: Raw | UnsetType = UNSET
+    gemini_system: Raw | UnsetType = msgspec.field(name="systemInstruction", default=UNSET)
+    functions: Raw | UnsetType = UNSET
+    previous_response_id: Raw | UnsetType = UNSET
+    previous_interaction_id: Raw | UnsetType = UNSET
+    conversation: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+    client_metadata: Raw | UnsetType = UNSET
+    prompt_cache_key: Raw | UnsetType = UNSET
+
+
+class _Short(Members):
+    """Its messages too: OpenAI chat, Anthropic, Bedrock, Ollama, Cohere; Gemini; Responses and interactions."""
+
+    messages: list[Raw] | UnsetType = UNSET
+    contents: list[Raw] | UnsetType = UNSET
+    input: list[Raw] | str | UnsetType | None = UNSET
+
+
+if TYPE_CHECKING:
+
+    class _Many(msgspec.Struct):
+        """An array, as a structure of its first elements: those beyond are skipped, and cost what skipping costs."""
+else:
+    _slots = [(f"n{n}", Raw | UnsetType, UNSET) for n in range(MESSAGES_MAX)]
+    _Many = msgspec.defstruct("_Many", _slots, array_like=True)
+
+
+class _Long(Members):
+    messages: _Many | UnsetType = UNSET
+    contents: _Many | UnsetType = UNSET
+    input: _Many | str | UnsetType | None = UNSET
+
+
+class Conversation(msgspec.Struct):
+    """The parts of a conversation, as slices of the body: they hold it in memory."""
+
+    members: Members
+    #: its messages, or the first `MESSAGES_MAX` of a long body; None: it has no array of them
+    messages: list[Raw] | None
+    #: there are more, so that the newest are not known
+    more: bool
+    #: the one message that is sent as a text
+    text: str | None
 
 
 class _Limits(msgspec.Struct):
@@ -68,11 +131,13 @@ class _Limits(msgspec.Struct):
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
+_decode_short = msgspec.json.Decoder(_Short).decode
+_decode_long = msgspec.json.Decoder(_Long).decode
 _decode_limits = msgspec.json.Decoder(_Limits).decode
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool).decode
 _decode_count = msgspec.json.Decoder(int).decode
-_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").sub
 _CONTROLS: Final = bytes(0x20 if octet < 0x20 else octet for octet in range(256))
 _closes = re.compile(rb"[ \t\r\n]*}").match
@@ -82,21 +147,37 @@ _FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 _NOTHING: Final = Peek()
 _MALFORMED: Final = Peek(malformed=True)
 _NO_LIMITS: Final = _Limits()
+_EMPTY: Final = (b"null", b"[]", b"{}")
 
 
 def peek(body: bytes, content_type: bytes) -> Peek:
     """What ``body`` says; one that came compressed must be decoded before (`decoders.decode_body`)."""
+    return look(body, content_type, conversation=False)[0]
+
+
+def look(body: bytes, content_type: bytes, *, conversation: bool) -> tuple[Peek, Conversation | None]:
+    """What ``body`` says as `peek`, and its parts where it may be a ``conversation`` and has the form of one."""
     if not body:
-        return _NOTHING
+        return _NOTHING, None
     kind = content_type[:64].lower()
     if kind.startswith((b"multipart/", b"audio/", b"image/", b"video/")):
-        return _form(body) if kind.startswith(b"multipart/form-data") else _NOTHING
+        return (_form(body) if kind.startswith(b"multipart/form-data") else _NOTHING), None
+    if conversation:
+        try:
+            decode: Callable[[bytes], _Short | _Long] = _decode_short if len(body) <= ALL_SLICED_TO else _decode_long
+            parts = _decode(body, decode)
+            return _facts(parts), _conversation(parts)
+        except _FAULTS:
+            pass  # what stands there is not a conversation's, or not JSON: without its messages it is told which
     try:
-        found = _decode(body)
+        return _facts(_decode(body, _decode_body)), None
     except msgspec.ValidationError:
-        return _NOTHING  # JSON, but not an object
+        return _NOTHING, None  # JSON, but not an object
     except _FAULTS:
-        return _MALFORMED if b"json" in kind else _NOTHING
+        return (_MALFORMED if b"json" in kind else _NOTHING), None
+
+
+def _facts(found: _Body) -> Peek:
     stream_options = _limits(found.stream_options)
     generation = _limits(found.generation)
     limits = [
@@ -119,16 +200,36 @@ def peek(body: bytes, content_type: bytes) -> Peek:
         asks_usage=_flag(stream_options.include_usage) is True,
         background=_flag(found.background),
         has_stream_options=found.stream_options is not UNSET,
+        has_tools=_some(found.tools) or _some(found.tool_config),
     )
 
 
-def _decode(body: bytes) -> _Body:
+def _conversation(found: _Short | _Long) -> Conversation:
+    messages: list[Raw] | None = None
+    more = False
+    text = None
+    for value in (found.messages, found.contents, found.input):
+        if isinstance(value, str):
+            text = value
+        elif isinstance(value, list):
+            messages = value
+        elif value is not UNSET and value is not None:
+            some = msgspec.structs.astuple(value)
+            more = some[-1] is not UNSET
+            messages = list(some if more else some[: some.index(UNSET)])
+        else:
+            continue
+        break
+    return Conversation(found, messages, more, text)
+
+
+def _decode(body: bytes, decode: Callable[[bytes], Found]) -> Found:
     try:
-        return _decode_body(body)
+        return decode(body)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        return _decode_body(_mended(body))
+        return decode(_mended(body))
 
 
 def _mended(body: bytes) -> bytes:
@@ -158,6 +259,10 @@ def _model(raw: Raw | UnsetType) -> str | None:
         return _decode_text(raw)[:MODEL_MAX] or None
     except _FAULTS:
         return None
+
+
+def _some(raw: Raw | UnsetType) -> bool:
+    return raw is not UNSET and bytes(memoryview(raw)[:4]) not in _EMPTY
 
 
 def _flag(raw: Raw | UnsetType) -> bool | None:
@@ -219,9 +324,9 @@ def ask_for_usage(body: bytes, seen: Peek) -> bytes | None:
         comma = b"" if _closes(body, at) else b","
         return b'%b"stream_options":{"include_usage":true}%b%b' % (body[:at], comma, body[at:])
     try:
-        members: dict[str, Any] = _decode_members(body)
+        members: dict[str, Any] = _decode_object(body)
         options = members["stream_options"]
-        kept: dict[str, Any] = {} if bytes(options) == b"null" else _decode_members(options)
+        kept: dict[str, Any] = {} if bytes(options) == b"null" else _decode_object(options)
         kept["include_usage"] = True
         members["stream_options"] = kept
         return msgspec.json.encode(members)

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from awfproxy.core.heads import RequestRules
-from awfproxy.core.kinds import Kind, kind, url_model
+from awfproxy.core.kinds import Kind, kind, url_model, work_id
 from awfproxy.core.targets import record_path
 
 #: pairs of method and target that are remembered, of at most `TARGET_MAX` bytes: together under 1 MB a port
@@ -37,6 +37,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     streams: bool
     #: the answer may hold usage
     readable: bool
+    #: the id of the work that the answer tells of (`core.background`); what it used may be counted with this answer
+    work: str | None
 
 
 def router(rules: RequestRules) -> Callable[[bytes, bytes], Route]:
@@ -44,14 +46,18 @@ def router(rules: RequestRules) -> Callable[[bytes, bytes], Route]:
 
     def work_out(method: bytes, target: bytes) -> Route:
         found = kind(method, target)
+        path, _, query = target.partition(b"?")
+        shows = found is not None and found.shows is not None
         return Route(
             upstream_target=None if method == b"CONNECT" else rules.target(target),
             path=record_path(target),
-            bare=target.partition(b"?")[0],
+            bare=path,
             kind=found,
             model=url_model(target),
-            streams=found is not None and found.streams,
-            readable=found is None or found.model_call,
+            # stored work is streamed where the query asks for it (OpenAI and Google alike)
+            streams=found is not None and (found.streams or (shows and b"stream=true" in query.split(b"&"))),
+            readable=found is None or found.model_call is not False,
+            work=work_id(target) if shows else None,
         )
 
     remembered = lru_cache(maxsize=ROUTES_MAX)(work_out)

@@ -3,7 +3,6 @@
 * What the body is (coding, framing) is told by its first bytes; the headers are a hint.
 * `feed` is rebound to the framing's own method as soon as that is known: the steady state is one call.
 * No input raises; reading is the same for every split; `finish` may come at any moment.
-* AWS's binary event streams are not read yet: their place is a framing beside the others in `_framing`.
 """
 
 from __future__ import annotations
@@ -12,14 +11,18 @@ import re
 from collections.abc import Callable
 from typing import Protocol
 
-from .decoders import Chain, DecoderMemory, Undecodable, chain, codings, sniff
+from .awsmessage import begins
+from .awsstream import AwsEventStream
+from .codedheads import sniff
+from .decoders import Chain, DecoderMemory, Undecodable, chain, codings
 from .jsonbody import JsonBody
+from .sample import Sample
 from .sse import EventStream
 from .usage import Reading, Usage
 
 __all__ = ["DecoderMemory", "Reading", "Scanner", "Usage"]
 
-#: The first bytes that tell a coding that its header names from plain text.
+#: The first bytes that tell a coding that its header names from plain text; white space before it comes on top.
 HEAD = 16
 
 #: The first bytes that tell a coding that no header names; what such a body begins with.
@@ -30,7 +33,7 @@ _BOM = b"\xef\xbb\xbf"
 #: How a server-sent event may begin; a comment's colon besides.
 _EVENT_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"data\n", b"data\r")
 #: No coding's stream begins so: in br "{" alone is an empty one, but many begin with "[".
-_PLAIN = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{[\s"}]|\[(?:\s+\{|\{\s*")|data:|event:|id: |: )')
+_PLAIN = re.compile(rb'\{[\s"}]|\[(?:\s+\{|\s{8}|\{\s*")|data:|event:|id: |: ')
 
 
 class Framing(Protocol):
@@ -135,7 +138,9 @@ class Scanner:
     and `ended`.
     """
 
-    __slots__ = ("_codings", "_framed", "_head", "_hint", "_memory", "_skipped", "_take_out", "feed", "reading")
+    __slots__ = (
+        "_codings", "_framed", "_head", "_hint", "_memory", "_skipped", "_take_out", "feed", "reading", "sample",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -148,6 +153,8 @@ class Scanner:
     ) -> None:
         """`take_out`: find the usage-only event of an OpenAI chat stream, to be kept from the client."""
         self.reading = Reading() if reading is None else reading
+        #: of the first text, its codings undone: for estimates
+        self.sample = Sample()
         self._hint = content_type.lower()
         #: as the header names them; empty: told by content; None: there is none
         self._codings: list[bytes] | None = codings(content_encoding)
@@ -219,21 +226,28 @@ class Scanner:
     def _start(self, framed: Framing) -> bool:
         head, self._head = self._head, b""
         self._framed = framed
-        self.feed = framed.feed
-        return framed.feed(head)
+        self.feed = self._sampled if isinstance(framed, (EventStream, AwsEventStream)) else framed.feed
+        return self.feed(head)
+
+    def _sampled(self, data: bytes) -> bool:
+        """The first pieces of a stream, until there is enough for an estimate."""
+        assert self._framed is not None
+        if not self.sample.take(data):
+            self.feed = self._framed.feed
+        return self._framed.feed(data)
 
     def _choose(self, over: bool) -> Framing | None:
         """The framing that `_head` shows; None: it does not tell yet.  `over`: there is no more of it."""
         head = self._head
-        if b"amazon.eventstream" in self._hint:
-            return Unread(self._skipped)
         if self._codings:
-            if len(head) < HEAD and not over:
-                return None
-            if not _PLAIN.match(head):
-                shown = sniff(head)
-                fits = shown is None or shown == self._codings[-1].removeprefix(b"x-")
-                return self._coded(self._codings if fits else [shown])  # type: ignore[list-item]
+            text = head.removeprefix(_BOM).lstrip(_SPACE)
+            if len(head) - len(text) < HEAD:  # no coding's stream begins with so much white space
+                if len(text) < HEAD and not over:
+                    return None
+                if not _PLAIN.match(text[:HEAD]) and not begins(head):
+                    shown = sniff(head)
+                    fits = shown is None or shown == self._codings[-1].removeprefix(b"x-")
+                    return self._coded(self._codings if fits else [shown])  # type: ignore[list-item]
             self._codings = None  # the header is wrong
             self._skip_space()
             head = self._head
@@ -249,13 +263,21 @@ class Scanner:
         if head.startswith((b"{", b"[")):
             array = head.startswith(b"[")
             self.reading.framing = "json-array" if array else "json"
-            return JsonBody(self.reading, self._skipped, array)
+            return JsonBody(self.reading, self._skipped, array, self.sample)
+        framed = begins(head)
+        if framed is None and not over:
+            return None
+        if framed:
+            self.reading.framing = "eventstream"
+            return AwsEventStream(self.reading, self._skipped)
         events = head.startswith((b":", *_EVENT_FIELDS))
         if not events and not over and any(begin.startswith(head) for begin in (*_EVENT_FIELDS, _BOM)):
             return None
         if events or (head and b"event-stream" in self._hint):
             self.reading.framing = "sse"
             return EventStream(self.reading, self._skipped, self._take_out)
+        if head and b"amazon.eventstream" in self._hint:
+            self.reading.count_error("bad-frame")
         return Unread(self._skipped) if head else None
 
     def _coded(self, names: list[bytes]) -> Framing:
@@ -265,6 +287,7 @@ class Scanner:
             return Unread(self._skipped)
         inner = Scanner(self._hint, b"", self._memory, reading=self.reading)
         inner._codings = None  # what comes out is not looked at for codings again
+        inner.sample = self.sample
         return Coded(self._skipped, decoders, inner)
 
 

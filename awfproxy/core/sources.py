@@ -3,7 +3,7 @@
 - ``reported``: the provider's final figures were read.
 - ``partial``: figures were read, but not the final ones: the answer was cut, or its dialect never finished.
 - ``estimated``: no figures, though a model surely worked: the whole request reached the upstream of a model call, and
-  the status was 2xx or never seen.  The numbers are `estimate`'s.
+  the status was 2xx or never seen.  The numbers are `core.estimate`'s.
 - ``none``: no tokens were used, or nobody can say.
 
 Missing is unknown, and named: every source but ``reported`` has a reason, from the closed list `REASONS` and the
@@ -30,6 +30,8 @@ NOT_SENT: Final = "not-sent"
 STATUS: Final = "status"
 #: the answer came whole and has no usage in it
 NO_USAGE: Final = "no-usage-in-answer"
+#: the answer came whole, and is or ends with an error where the usage was to be (a 200 does not say otherwise)
+ERROR_IN_ANSWER: Final = "error-in-answer"
 #: the answer came whole and its last usage is not a final one
 NO_FINAL_USAGE: Final = "no-final-usage"
 #: the model works in the background: the answer only says that it was asked to
@@ -41,20 +43,12 @@ RECORD_FAILED: Final = "record-failed"
 
 #: besides these: outcome words other than "complete" (the answer ended so before its usage came), scanner errors
 REASONS: Final = (
-    NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, NO_FINAL_USAGE, BACKGROUND, SCANNER_FAILED,
-    RECORD_FAILED,
+    NOT_A_MODEL_CALL, UNKNOWN_PATH, NOT_SENT, STATUS, NO_USAGE, ERROR_IN_ANSWER, NO_FINAL_USAGE, BACKGROUND,
+    SCANNER_FAILED, RECORD_FAILED,
 )  # fmt: skip
 
 #: scanner errors after which the length of what was delivered says nothing about its tokens
 UNREADABLE: Final = frozenset({"decoder-memory", "ratio"})
-
-#: bytes of JSON a token of a prompt: about 4 characters a token in English text (OpenAI's and Anthropic's help pages
-#: both say so), and what JSON adds about makes up for what other languages and code take away
-BYTES_PER_INPUT_TOKEN: Final = 4
-#: bytes of a JSON answer a token: as above
-BYTES_PER_OUTPUT_TOKEN: Final = 4
-#: bytes of an event stream a token: one or two tokens come in an event of 150 (Anthropic) to 350 bytes (OpenAI)
-BYTES_PER_STREAMED_TOKEN: Final = 150
 
 
 def judge(
@@ -64,11 +58,13 @@ def judge(
     sent: bool,
     status: int | None,
     reading: Reading | None,
+    path_known: bool = True,
     background: bool = False,
 ) -> tuple[Source, str | None]:
     """The source of a call's figures, and why it is not ``reported`` (None where it is).
 
-    :param model_call: whether the path is one that uses tokens; None: no rule knows the path
+    :param model_call: whether the path is one that uses tokens; None: only those that the answer reports count
+    :param path_known: whether a rule knows the path
     :param sent: whether the whole request was handed to the upstream
     :param status: the provider's status; None: none was seen
     :param reading: what the scanner read; None: nothing was there to be read
@@ -81,7 +77,7 @@ def judge(
         if reading.final:
             return "reported", None
         return "partial", error or (NO_FINAL_USAGE if outcome == COMPLETE else outcome)
-    if model_call is None:
+    if not path_known:
         return "none", error or UNKNOWN_PATH
     if not sent:
         return "none", NOT_SENT
@@ -89,13 +85,13 @@ def judge(
         return "none", STATUS
     if background:
         return "none", BACKGROUND
+    if error is None:
+        if outcome != COMPLETE:
+            error = outcome
+        else:
+            error = ERROR_IN_ANSWER if reading is not None and reading.error_seen else NO_USAGE
+    if model_call is None:
+        return "none", error
     if error in UNREADABLE:
         return "none", error
-    return "estimated", error or (NO_USAGE if outcome == COMPLETE else outcome)
-
-
-def estimate(request_bytes: int, response_bytes: int, *, streaming: bool) -> tuple[int, int]:
-    """A guess at (input, output) tokens from the bytes of the decoded bodies, rounded up; wrong by a factor of two
-    easily, and recorded as ``estimated`` for that reason."""
-    a_token = BYTES_PER_STREAMED_TOKEN if streaming else BYTES_PER_OUTPUT_TOKEN
-    return -(-request_bytes // BYTES_PER_INPUT_TOKEN), -(-response_bytes // a_token)
+    return "estimated", error

@@ -10,19 +10,22 @@ were spent.
 * An event longer than `EVENT_MAX` is not kept but read by the finder.
 * What may not go on yet (`safe`): the terminal event, from its start, as far as it is recognised; and, when the usage
   event is to be taken out, the first `EVENT_HOLD` bytes of any open event.
-* Reading is the same for every split of the stream.
+* Reading is the same for every split of the stream, but for one thing: clients that read lines stop at a terminal
+  event's data line, so where a piece shows the end of that line before the blank one, the stream ends there.  More
+  lines of that event, which no server writes, are not read then.
 """
 
 from __future__ import annotations
 
 import re
 
-from .dialects import DONE, MODEL, OTHER, USAGE, Dialect, recognise
-from .document import read
+from .dialects import DONE, ERROR, MODEL, OTHER, USAGE, Dialect, recognise
+from .document import read, read_part
 from .events import event_data, last_blank, next_blank
-from .finder import Finder
 from .longevent import LongEvent, LongLine
+from .needles import Watch, last_error, next_hit, says_usage
 from .outline import Outline
+from .snapshots import Snapshot, pass_over
 from .usage import TERMINAL, USAGE_ONLY, Reading
 
 #: An event up to this long is kept and decoded at once; longer ones are read as they pass.
@@ -35,14 +38,16 @@ HOLD_MAX = 64 * 1024
 LEARN_MAX = 16
 #: Early looks at an open terminal event whose data line is complete.
 TRIES_MAX = 4
-#: The finish reason is looked for only so far from the end of a piece: a hint may be missed, time may not be lost.
+#: The finish reason is looked for only so far from a piece's end: a hint may be missed, time may not be lost.
 FINISH_TAIL = 2 * 1024
+#: Likewise an error: its event is short, and nearly the last.
+ERROR_TAIL = 1024
 
 _EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_USAGE_NULL = (b'"usage":null', b'"usage": null')
 _CR = 0x0D
 _LINE_ENDS = re.compile(rb"[\r\n]*")
 _LONGEST_NEEDLE = 32
+_NO_WATCH = Watch(None)
 
 
 class EventStream:
@@ -55,11 +60,13 @@ class EventStream:
         "_long",
         "_needles",
         "_open",
+        "_snapshot",
         "_spaced",
         "_start",
         "_take_out",
         "_terminal_open",
         "_tries",
+        "_watch",
         "cut",
         "ended",
         "hold",
@@ -86,6 +93,8 @@ class EventStream:
         #: None: every event is decoded, to learn the dialect
         self._needles: tuple[bytes, ...] | None = None
         self._finish: bytes | None = None
+        #: of the dialect, once the model is known
+        self._snapshot: Snapshot | None = None
         self._learned = 0
         #: its JSON is written with spaces after the colons
         self._spaced = False
@@ -94,6 +103,8 @@ class EventStream:
         #: absolute offset of the open event
         self._start = 0
         self._long: LongLine | None = None
+        #: whether the long event would have been decoded, had it come in one piece
+        self._watch = _NO_WATCH
         self._terminal_open = False
         self._tries = TRIES_MAX
 
@@ -105,13 +116,19 @@ class EventStream:
         if self._open is None:
             needles = self._needles
             if needles is not None and not self.ended and data.endswith(self.ends):
+                find = data.find  # quicker than `in`
                 for needle in needles:
-                    if needle in data and (needle is not USAGE or _says_usage(data, 0, size)):
+                    if find(needle) >= 0 and (needle is not USAGE or says_usage(data, 0, size)):
                         break
                 else:
-                    if self._finish is not None and data.find(self._finish, -FINISH_TAIL) >= 0:
+                    if self._finish is not None and find(self._finish, -FINISH_TAIL) >= 0:
                         self._finish = None
                         self.reading.finish_seen = True
+                    if data.rfind(ERROR, -ERROR_TAIL) >= 0:
+                        self._look_for_error(data, size)
+                    self.hold = -1
+                    return True
+                if self._snapshot is not None and self._skim(data, 0, size) == size:
                     self.hold = -1
                     return True
             return self._feed(data, base, 0)
@@ -138,6 +155,8 @@ class EventStream:
         cut = self.cut
         if end > 0:
             self._read_events(buffer, end, base)
+            if buffer.rfind(ERROR, max(0, end - ERROR_TAIL), end) >= 0:
+                self._look_for_error(buffer, end)
             if self.ended:
                 return False
             if end == size:
@@ -163,7 +182,8 @@ class EventStream:
         size = len(opened)
         if size > EVENT_MAX:
             self._long = self._new_long()
-            self._long.feed(bytes(opened))
+            self._watch = Watch(self._needles)
+            self._pass_long(bytes(opened))
             self._open = bytearray()
             return self._mind_long()
         if not self._terminal_open:
@@ -196,15 +216,19 @@ class EventStream:
         needles: tuple[bytes, ...] | None = ()
         hits: list[int] = []
         while at < end and not self.ended:
+            if self._snapshot is not None:
+                at = self._skim(buffer, at, end)
+                if at == end:
+                    return
             if self._needles is None:
                 start = hit = _LINE_ENDS.match(buffer, at, end).end()  # type: ignore[union-attr]
             else:
                 if needles is not self._needles:
                     needles = self._needles
-                    hits = [-1 if needle is not USAGE or _says_usage(buffer, at, end) else end for needle in needles]
+                    hits = [-1 if needle is not USAGE or says_usage(buffer, at, end) else end for needle in needles]
                 for index, needle in enumerate(needles):
                     if hits[index] < at:
-                        hits[index] = _hit(buffer, needle, at, end)
+                        hits[index] = next_hit(buffer, needle, at, end)
                 hit = min(hits, default=end)
                 if hit >= end:
                     return
@@ -214,6 +238,14 @@ class EventStream:
                 stop = end
             self._read_event(bytes(buffer[start:stop]), base + start, base + stop)
             at = stop
+
+    def _skim(self, buffer: bytes | bytearray, at: int, end: int) -> int:
+        """Pass over the events from `at` on that are a snapshot of the usage and no more; where the first other is."""
+        assert self._snapshot is not None
+        at, usage = pass_over(buffer, at, end, self._snapshot, self.reading.finish_seen)
+        if usage is not None:
+            self.reading.take_snapshot(usage)
+        return at
 
     def _read_event(self, event: bytes, start: int, stop: int) -> None:
         """One event, from its offset to the end of its blank line."""
@@ -236,6 +268,16 @@ class EventStream:
                 if self._dialect is None:
                     self._spaced = b'": ' in data
                 self._take(outline, start, stop)
+
+    def _look_for_error(self, buffer: bytes | bytearray, end: int) -> None:
+        """The last event that names an error, in ``buffer[:end]``: is it one?"""
+        at = last_error(buffer, end)
+        if at < 0:
+            return
+        start = max(0, self._last(buffer, 0, at))
+        stop = self._next(buffer, at, end, True)
+        if stop - start <= EVENT_MAX and (outline := read(self._data(bytes(buffer[start:stop])))) is not None:
+            self.reading.note_error(outline, outline.get("type") or outline.get("event_type"))
 
     def _take(self, outline: Outline | None, start: int, stop: int) -> None:
         if outline is None:
@@ -268,6 +310,7 @@ class EventStream:
                 self._finish = self._dialect.finish[self._spaced]
         if self._needles is not None and self._needles[0] is MODEL and self.reading.model is not None:
             self._needles = self._needles[1:]
+            self._snapshot = self._dialect.snapshot
 
     def _feed_long(self, data: bytes, base: int) -> bool:
         """A long event is open."""
@@ -275,16 +318,22 @@ class EventStream:
         assert long is not None
         end = long.end_in(data)
         if end < 0:
-            long.feed(data)
+            self._pass_long(data)
             return self._mind_long()
-        long.feed(data[:end])
+        self._pass_long(data[:end])
         self._long = None
         self._open = None
-        self._take(long.finish(), self._start, base + end)
+        if self._watch.matters:
+            self._take(long.finish(), self._start, base + end)
         if self.ended:
             return False
         self.position = base + end
         return self.feed(data[end:]) if end < len(data) else self._released()
+
+    def _pass_long(self, data: bytes) -> None:
+        assert self._long is not None
+        self._watch.look(data)
+        self._long.feed(data)
 
     def _released(self) -> bool:
         self.hold = -1
@@ -323,11 +372,7 @@ class EventStream:
         if outline is not None:
             self._take(outline, self._start, self.position)
             return
-        found: list[Outline] = []
-        finder = Finder(lambda outline, whole: found.append(outline))
-        finder.feed(data)
-        finder.finish()
-        for outline in found:
+        for outline in read_part(data):
             self.reading.take(outline, False)
 
     # What another framing of the same kind does differently.
@@ -347,18 +392,3 @@ class EventStream:
     @staticmethod
     def _new_long() -> LongLine:
         return LongEvent()
-
-
-def _says_usage(data: bytes | bytearray, start: int, end: int) -> bool:
-    """Is there a `USAGE` in it that is not ``"usage":null``?  Servers write that in each event but the last."""
-    count = data.count(USAGE, start, end)
-    return count != data.count(_USAGE_NULL[0], start, end) and count != data.count(_USAGE_NULL[1], start, end)
-
-
-def _hit(data: bytes | bytearray, needle: bytes, start: int, end: int) -> int:
-    """Where the needle is next; `end`: nowhere.  ``"usage":null`` is none."""
-    at = data.find(needle, start, end)
-    if needle is USAGE:
-        while at >= 0 and data[at : at + 13].startswith(_USAGE_NULL):
-            at = data.find(needle, at + 12, end)
-    return at if at >= 0 else end

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from awfproxy.core.background import goes_on, is_over
+from awfproxy.core.estimate import estimate
+from awfproxy.core.hint_fields import Hints
 from awfproxy.core.labels import NO_LABELS
-from awfproxy.core.outcomes import PROXY_ERROR
+from awfproxy.core.outcomes import COMPLETE, PROXY_ERROR
 from awfproxy.core.records import RequestRecord, clip, encode, milliseconds, timestamp, token_usage
-from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED, estimate, judge
+from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED, judge
 
 if TYPE_CHECKING:
+    from awfproxy.core.kinds import Kind
+    from awfproxy.core.usage import Reading
     from awfproxy.server.call import Call
     from awfproxy.server.port import Port
 
@@ -29,13 +34,18 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     reading = scanner.reading if scanner is not None else None
     route, labels, refusal = call.route, call.labels, call.refusal
     kind = route.kind
+    background = call.facts.background is True and kind is not None and kind.may_go_on
+    begun = ended = None
+    if reading is not None and reading.object_id is not None and kind is not None:
+        begun, ended = _work(call, port, kind, reading, background)
     source, reason = judge(
         call.outcome,
-        model_call=None if kind is None else kind.model_call,
+        model_call=None if kind is None or ended is not None else kind.model_call,
         sent=call.sent,
         status=call.status if answer is not None else None,
         reading=reading,
-        background=call.facts.background is True,
+        path_known=kind is not None,
+        background=background or begun is not None,
     )
     if answer is not None and answer.unplugged:
         port.tally.scan_error(SCANNER_FAILED)
@@ -84,22 +94,28 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     if call.client_request_id is not None:
         record.client_request_id = call.client_request_id.decode("ascii")
     if kind is not None:
-        record.feature = kind.name
+        record.feature = kind.name if ended is None else kind.shows
+    record.response_id_hash = begun or ended
     if labels is not NO_LABELS:
         record.feature = labels.feature or record.feature
         record.user = labels.user
         record.run = labels.run
         record.conversation = labels.conversation
         record.initiator = labels.initiator
+    hints = call.hints
+    if hints is not None and record.conversation is None:
+        record.conversation = hints.session
     if provider.interaction_id:  # Copilot
         record.x_initiator = _INITIATORS.get(labels.initiator)
     usage_line = None
     if source != "none":
         guess = None
         if source == "estimated":
-            came = response_bytes if scanner is None else scanner.decoded
-            guess = estimate(call.plain_bytes, came, streaming=bool(call.streaming))
-        usage = token_usage(record, reading, estimate=guess)
+            guess = estimate("" if kind is None else kind.name, call.facts, call.prompt_bytes, scanner)
+        if reading is not None and reading.object_id is not None:
+            hints = hints or Hints()
+            hints.response_id_hash = port.keyed_hash(reading.object_id)  # what the next request may go on from
+        usage = token_usage(record, reading, estimate=guess, hints=hints)
         usage_line = None if usage is None else encode(usage)
     tally = port.tally
     if reading is not None and reading.errors:
@@ -111,6 +127,26 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         reading.usage if reading is not None and source in ("reported", "partial") else None, source, reason,
     )  # fmt: skip
     return usage_line, encode(record)
+
+
+def _work(
+    call: Call, port: Port, kind: Kind, reading: Reading, background: bool
+) -> tuple[str | None, str | None]:
+    """The names of work that goes on after this answer, and of work that it is the first to show finished."""
+    if call.status is None or not 200 <= call.status < 300:
+        return None, None
+    begun = goes_on(kind, background, reading)
+    if begun is not None:
+        name = port.keyed_hash(begun)
+        port.works.began(name)
+        return name, None
+    work = call.route.work
+    if work is not None and is_over(work, reading) and (reading.final or call.outcome == COMPLETE):
+        name = port.keyed_hash(work)
+        if name in port.works:
+            port.works.ended(name)
+            return None, name
+    return None, None
 
 
 def bare_line(call: Call, port: Port, ended_at: float) -> bytes:

@@ -17,6 +17,7 @@ import txaio
 from awfproxy.core import outcomes, refusals
 from awfproxy.core.billing import Billing, billing
 from awfproxy.core.heads import client_request_id, upstream_request_id
+from awfproxy.core.hint_fields import Hints
 from awfproxy.core.labels import NO_LABELS, labels
 from awfproxy.core.message import Header, RequestHead, ResponseHead
 from awfproxy.core.outcomes import Outcome
@@ -66,6 +67,7 @@ class Call:
     _waiting_since = 0.0
     facts = UNPEEKED
     labels = NO_LABELS
+    hints: Hints | None = None
     streaming: bool | None = None
     #: seconds
     queue_seconds: float | None = None
@@ -75,8 +77,8 @@ class Call:
     #: monotonic seconds
     first_byte_at: float | None = None
     request_bytes = 0
-    #: bytes of the request's body with its codings undone
-    plain_bytes = 0
+    #: how long the prompt is, for an estimate (`core.estimate.prompt_bytes`)
+    prompt_bytes: int | None = 0
     attempts = 0
     #: the whole request was handed to an upstream connection
     sent = False
@@ -170,7 +172,7 @@ class Call:
             body = incoming.whole()
         self._body = body
         self.request_bytes = len(body)
-        facts, self.plain_bytes = port.peek(head, body)
+        facts, self.prompt_bytes, conversation = port.peek(head, self.route, body)
         self.facts = facts
         self.streaming = facts.stream if facts.stream is not None else self.route.streams
         self._reserved = port.journal.reserve()
@@ -183,6 +185,7 @@ class Call:
             if changed is not None and incoming is not None and incoming.spare(len(changed)):
                 self._original, self._body, self._asked_usage = body, changed, True
         self._attach(fresh=False)
+        self.hints = port.hints(head, conversation)  # once it is sent: the answer does not wait for it
 
     # -- the upstream
 
@@ -274,10 +277,12 @@ class Call:
             and port.settings.include_usage == "invisible"
             and not content_type.startswith(b"application/json")  # of a server that does not stream
         )
-        if reader.framing != NO_BODY and self.route.readable:
+        if reader.framing != NO_BODY and (self.route.readable or port.awaits(self.route)):
             scanner = Scanner(
                 content_type, head.fields.get(b"content-encoding", b""), port.decoder_memory, take_out=take_out,
             )  # fmt: skip
+            if 200 <= head.status < 300:
+                scanner.reading.take_headers(head.fields)
         framing: BodyFraming
         if reader.framing == NO_BODY:
             framing = NO_BODY

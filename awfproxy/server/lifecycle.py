@@ -21,6 +21,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
+from awfproxy.server.hint_key import HintKeyError
 from awfproxy.server.service import ProxyService
 from awfproxy.server.sockets import ListenError
 
@@ -60,7 +61,7 @@ class Lifecycle(Service):
         super().startService()  # type: ignore[no-untyped-call]
         try:
             self._proxy.startService()
-        except (ListenError, CannotListenError) as error:
+        except (ListenError, CannotListenError, HintKeyError) as error:
             self._refuse(str(error))
         except OSError as error:
             self._refuse(f"log_dir cannot be written to: {error.strerror or error}: {error.filename}")

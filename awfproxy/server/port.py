@@ -12,12 +12,16 @@ import msgspec
 import txaio
 
 from awfproxy.core import origin, refusals, request
+from awfproxy.core.background import Works
 from awfproxy.core.decoders import decode_body
+from awfproxy.core.estimate import prompt_bytes
 from awfproxy.core.heads import RequestRules, ResponseRules, wants_websocket
+from awfproxy.core.hint_fields import Hints
+from awfproxy.core.hints import conversational
 from awfproxy.core.message import RequestHead, ResponseHead
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.refusals import Refusal
-from awfproxy.core.request import Peek
+from awfproxy.core.request import Conversation, Peek
 from awfproxy.core.route import Route, router
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.call import UNPEEKED, Call
@@ -79,6 +83,8 @@ class Port:
         self._hosts = frozenset(host.encode("ascii") for host in settings.allowed_hosts)
         self._origins = frozenset(each.encode("ascii") for each in settings.allowed_origins)
         self._no_usage: dict[str | None, None] = {}
+        #: what goes on in the background
+        self.works = Works()
 
     def accept(self) -> ClientConnection:
         """A client connects."""
@@ -113,14 +119,29 @@ class Port:
             return refusals.body_too_large(self.settings.max_request_body)
         return None
 
-    def peek(self, head: RequestHead, body: bytes) -> tuple[Peek, int]:
-        """What the body says of itself, decoded on the side if it is compressed, and its bytes when decoded."""
+    def peek(self, head: RequestHead, route: Route, body: bytes) -> tuple[Peek, int | None, Conversation | None]:
+        """What the body says of itself, decoded on the side if it is compressed, its length as a prompt
+        (`core.estimate.prompt_bytes`), and its parts if it is a conversation."""
         if not body:
-            return UNPEEKED, 0
+            return UNPEEKED, 0, None
         plain = self._plain(head, body)
         if plain is None:
-            return UNPEEKED, len(body)
-        return request.peek(plain, head.fields.get(b"content-type", b"")), len(plain)
+            return UNPEEKED, None, None
+        content_type = head.fields.get(b"content-type", b"")
+        facts, conversation = request.look(plain, content_type, conversation=conversational(route.kind))
+        return facts, prompt_bytes(plain, content_type), conversation
+
+    def hints(self, head: RequestHead, conversation: Conversation | None) -> Hints | None:
+        """What the request says of its conversation, for the record."""
+        try:
+            return self.shared.hinter.hints(head.fields, conversation)
+        except Exception:  # the call goes on without
+            log.failure("the hints of a request could not be made")
+            return None
+
+    def keyed_hash(self, identifier: str) -> str:
+        """What stands in a record for the id of an answer."""
+        return self.shared.hinter.response_id(identifier)
 
     def asks_usage(self, route: Route, facts: Peek) -> bool:
         """Whether usage is to be asked for on behalf of the client (``include_usage``, docs/configuration.md)."""
@@ -142,6 +163,10 @@ class Port:
         if len(self._no_usage) < NO_USAGE_MODELS_MAX:
             self._no_usage[model] = None
             log.info("{port}: {model} does not take stream_options; not asked again", port=self.name, model=model)
+
+    def awaits(self, route: Route) -> bool:
+        """Whether what this route asks for goes on in the background: the answer may show its end."""
+        return route.work is not None and len(self.works) > 0 and self.keyed_hash(route.work) in self.works
 
     def _plain(self, head: RequestHead, body: bytes) -> bytes | None:
         coding = head.fields.get(b"content-encoding")

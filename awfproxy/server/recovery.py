@@ -56,7 +56,7 @@ def recover(usage_path: str, requests_path: str) -> Found:
     """
     missing = _usage_records(usage_path)
     known: set[str] = set()
-    for path in (requests_path, *_rotated(requests_path)):
+    for path in (requests_path, *rotated(requests_path)):
         if not missing:
             break
         if path.endswith(COMPRESSED):
@@ -101,6 +101,7 @@ def _request(usage: TokenUsageRecord) -> RequestRecord:
         client_request_id=usage.client_request_id,
         upstream_request_id=usage.upstream_request_id,
         billing=usage.billing,
+        response_id_hash=None if usage.hints is None else usage.hints.response_id_hash,
         recovered=True,
     )
 
@@ -140,8 +141,11 @@ def _tail(path: str) -> tuple[list[bytes], bool]:
     return (lines, True) if size <= TAIL_BYTES else (lines[1:], False)
 
 
-def _rotated(path: str) -> list[str]:
-    """The files that ``path`` was before, newest first, as logrotate names them."""
+def rotated(path: str) -> list[str]:
+    """The last `ROTATED_MAX` files that ``path`` was before, newest first, as logrotate names them.
+
+    :raises OSError: its directory cannot be read
+    """
     directory, name = os.path.split(path)
     found = []
     for entry in os.scandir(directory or "."):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import resource
 import socket
 from typing import Any
@@ -20,17 +21,21 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 
 from awfproxy import __version__
+from awfproxy.core.hints import Hinter
 from awfproxy.core.origin import foreign
 from awfproxy.core.settings import Settings
 from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED
 from awfproxy.server.admin import AdminPages, AdminSite, admin_service
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import DRAINING, READY, journal_condition
+from awfproxy.server.hint_key import hint_key
+from awfproxy.server.journal import REQUESTS_FILE
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port, json_answer
 from awfproxy.server.reactor_network import listen_slowly
 from awfproxy.server.shared import Shared
 from awfproxy.server.sockets import ListenError, explain, open_listening
+from awfproxy.server.unfinished import unfinished
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -102,13 +107,16 @@ class ProxyService(Service):
     def startService(self) -> None:
         """Open the files and accept calls.
 
+        :raises HintKeyError: the key in ``state_dir`` cannot be read or made
         :raises OSError: a file of the journal cannot be opened
         """
         super().startService()  # type: ignore[no-untyped-call]
         _allow_files()
         _keep_memory()
         shared = self._shared
+        shared.hinter = Hinter(hint_key(self.settings.service.state_dir))
         shared.journal.start()
+        self._remember_work()
         shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
         shared.health.watch("scanner", self._scanner_condition)
         if self._admin is not None:
@@ -131,6 +139,13 @@ class ProxyService(Service):
             version=__version__, network=shared.network.name, admin=self.settings.service.admin,
             ports=", ".join(f"{p.name} ({p.provider.name}) at {p.settings.listen}" for p in self.ports),
         )  # fmt: skip
+
+    def _remember_work(self) -> None:
+        """What went on in the background when the process before this one ended."""
+        works = unfinished(os.path.join(self.settings.service.log_dir, REQUESTS_FILE))
+        for port in self.ports:
+            for name in works.get(port.name, ()):
+                port.works.began(name)
 
     def _scanner_condition(self) -> str | None:
         """Whether answers went by unread: accounting that breaks is loud until somebody has looked and started anew."""

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from awfproxy.core.decoders import DecoderMemory
+from awfproxy.core.hints import Hinter
 from awfproxy.core.identifiers import request_ids
+from awfproxy.core.keyed import KEY_BYTES
 from awfproxy.core.settings import Settings
 from awfproxy.server.body_memory import BodyMemory
 from awfproxy.server.health import Health
@@ -41,6 +43,8 @@ class Shared:
         self.monotonic = monotonic
         self.wall = wall
         self.new_request_id = request_ids(wall, os.urandom)
+        #: has a key of its own until the service starts with the one that is kept (`hint_key`)
+        self.hinter = Hinter(os.urandom(KEY_BYTES))
         self.tallies = Tallies()
         self.health = Health(wall, lambda: journal.last_write)
         self.body_memory = BodyMemory(settings.service.request_memory)

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 import brotli
 
+from awfproxy.core.awsstream import AwsEventStream
 from awfproxy.core.decoders import DecoderMemory, Undecodable, chain, zstd
 from awfproxy.core.finder import Finder
 from awfproxy.core.jsonbody import JsonBody
 from awfproxy.core.lines import LineStream
 from awfproxy.core.longevent import LongEvent, LongLine
+from awfproxy.core.sample import Sample
 from awfproxy.core.scanner import Scanner
 from awfproxy.core.sse import EventStream
 from awfproxy.core.usage import Reading
@@ -120,8 +122,9 @@ PARSERS: dict[str, Callable[[], Run]] = {
     "events": _framing(lambda reading: EventStream(reading, 0, False), True),
     "events, taking out": _framing(lambda reading: EventStream(reading, 0, True), True),
     "lines": _framing(lambda reading: LineStream(reading, 0), True),
-    "json": _framing(lambda reading: JsonBody(reading, 0, False), True),
-    "json array": _framing(lambda reading: JsonBody(reading, 0, True), True),
+    "aws messages": _framing(lambda reading: AwsEventStream(reading, 0), True),
+    "json": _framing(lambda reading: JsonBody(reading, 0, False, Sample()), True),
+    "json array": _framing(lambda reading: JsonBody(reading, 0, True, Sample()), True),
     "long event": _long(LongEvent),
     "long line": _long(LongLine),
     "scanner": _scanner(b"", b""),

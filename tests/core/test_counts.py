@@ -194,3 +194,21 @@ def test_figures_of_each_shape(usage: dict[str, Any], figures: tuple[Any, ...]) 
         said.input_tokens_include_cache,
     ) == figures
     assert said.raw == usage
+
+
+def test_lists_of_token_types_tell_what_was_read_from_the_cache() -> None:
+    """Nested at will, summed, and only where nothing else says it."""
+    details = [
+        {"token_type": "text", "token_count": 12},
+        {"token_type": "segment", "token_count": 999, "details": [{"token_type": "cache_read", "token_count": 50}]},
+        {"token_type": "cache_read", "token_count": 27},
+        "cache_read",
+        {"token_type": "cache_read", "token_count": None},
+    ]
+    usage = normalise({"input_tokens": 120, "prompt_tokens_details": {"details": details}}, False)
+    assert usage.cache_read_tokens == 77
+    usage = normalise({"input_tokens": 120, "input_tokens_details": {"cached_tokens": 3, "details": details}}, False)
+    assert usage.cache_read_tokens == 3
+    for nothing in (None, [], "x", {"token_type": "cache_read"}, [{"token_type": "text", "token_count": 1}]):
+        usage = normalise({"input_tokens": 120, "prompt_tokens_details": {"details": nothing}}, False)
+        assert usage.cache_read_tokens is None

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awfproxy.core.kinds import MODEL_MAX, kind, url_model
+from awfproxy.core.kinds import MODEL_MAX, WORK_ID_MAX, kind, url_model, work_id
 
 
 class Recorded(msgspec.Struct):
@@ -38,6 +38,12 @@ class Recorded(msgspec.Struct):
         (b"GET", b"/v1/responses/resp_1/input_items", "stored_response", False),
         (b"POST", b"/v1/responses/resp_1/cancel", "stored_response", False),
         (b"DELETE", b"/v1/responses/resp_1", "stored_response", False),
+        (b"POST", b"/v1/agent", "responses", True),
+        (b"POST", b"/v1beta/interactions", "interactions", True),
+        (b"GET", b"/v1beta/interactions/v1_abc", "stored_interaction", False),
+        (b"POST", b"/v1beta/interactions/v1_abc/cancel", "stored_interaction", False),
+        (b"POST", b"/v1beta1/interactions/v1_abc:cancel", "stored_interaction", False),
+        (b"DELETE", b"/v1beta/interactions/v1_abc", "stored_interaction", False),
         (b"POST", b"/v1/messages?beta=true", "messages", True),
         (b"POST", b"/v1/messages/count_tokens?beta=true", "count_tokens", False),
         (b"POST", b"/v1/messages/batches", "batches", False),
@@ -45,10 +51,15 @@ class Recorded(msgspec.Struct):
         (b"POST", b"/v1/threads/t/runs", "assistants", True),
         (b"POST", b"/v1/threads/runs", "assistants", True),
         (b"GET", b"/v1/threads/t/runs/r", "assistants", False),
+        (b"POST", b"/v1/threads/t/runs/r/cancel", "assistants", False),
+        (b"POST", b"/v1/threads/t/runs/r/submit_tool_outputs", "assistants", True),
+        (b"GET", b"/v1/chat/completions", "store", False),
+        (b"GET", b"/v1/chat/completions/chatcmpl-1", "store", False),
+        (b"DELETE", b"/v1/files/f", "store", False),
         (b"POST", b"/v1/embeddings", "embeddings", True),
         (b"POST", b"/v1/images/generations", "images", True),
         (b"POST", b"/v1/audio/transcriptions", "audio", True),
-        (b"POST", b"/v1/moderations", "moderations", False),
+        (b"POST", b"/v1/moderations", "moderations", None),
         (b"GET", b"/v1/models", "models", False),
         (b"GET", b"/v1/models/gpt-4o", "models", False),
         (b"HEAD", b"/v1/models", "models", False),
@@ -66,7 +77,7 @@ class Recorded(msgspec.Struct):
         (b"POST", b"/v2/chat", "cohere-chat", True),
     ],
 )
-def test_kind(method: bytes, target: bytes, name: str, model_call: bool) -> None:
+def test_kind(method: bytes, target: bytes, name: str, model_call: bool | None) -> None:
     """The table, by real paths: the name, and whether tokens are spent."""
     found = kind(method, target)
     assert found is not None
@@ -76,7 +87,6 @@ def test_kind(method: bytes, target: bytes, name: str, model_call: bool) -> None
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        (b"GET", b"/v1/chat/completions"),
         (b"POST", b"/v1/models"),
         (b"POST", b"/v1/files"),
         (b"PUT", b"/v1/chat/completions"),
@@ -139,6 +149,27 @@ def test_url_model(target: bytes, model: str | None) -> None:
     assert url_model(target) == model
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        (b"/v1/responses/resp_1?stream=true", "resp_1"),
+        (b"/v1/responses/resp_1/cancel", "resp_1"),
+        (b"/responses/resp_1/input_items", "resp_1"),
+        (b"/v1beta/interactions/v1_a%2Bb:cancel", "v1_a+b"),
+        (b"/v1/threads/thread_1/runs/run_1", "run_1"),
+        (b"/v1/threads/thread_1/runs/run_1/steps", "run_1"),
+        (b"/v1/threads/thread_1/runs", None),
+        (b"/v1/responses", None),
+        (b"/v1/responses/" + b"x" * 300, None),
+        (b"/v1/models/responses", None),
+        (b"", None),
+    ],
+)
+def test_work_id(target: bytes, name: str | None) -> None:
+    """The id of work that goes on, in the paths that ask for it."""
+    assert work_id(target) == name
+
+
 @given(
     st.sampled_from([b"GET", b"POST", b"DELETE", b"X"]),
     st.binary(max_size=80) | st.text("/:%models", max_size=40).map(str.encode),
@@ -148,6 +179,8 @@ def test_any_target_has_an_answer(method: bytes, target: bytes) -> None:
     kind(method, target)
     model = url_model(b"/models/" + target)
     assert model is None or 0 < len(model.encode()) <= 4 * MODEL_MAX
+    work = work_id(b"/runs/" + target)
+    assert work is None or 0 < len(work) <= WORK_ID_MAX
 
 
 #: the corpus names these kinds otherwise, or its record is of another kind than its path

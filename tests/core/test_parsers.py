@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from .aws import CONVERSE, FAILED, INVOKE, aws_event
 from .parsers import CODINGS, PARSERS, chunk, event, pieces, run
 
 #: What bodies are made of: enough structure to get far into each parser, and enough noise to break it.
@@ -52,7 +53,15 @@ FRAGMENTS = st.sampled_from(
         b"\\u0075sage",
     ]
 )
-BODIES = st.one_of(st.binary(max_size=200), st.lists(FRAGMENTS, max_size=30).map(b"".join))
+#: AWS messages, whole and damaged.
+MESSAGES = st.sampled_from(
+    [*CONVERSE[:-1], *INVOKE["anthropic"], *INVOKE["llama"], FAILED, FAILED[:-1] + b"x", FAILED[:9], CONVERSE[-1]]
+)
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.lists(FRAGMENTS, max_size=30).map(b"".join),
+    st.lists(MESSAGES, max_size=8).map(b"".join),
+)
 CUTS = st.lists(st.integers(0, 10_000), max_size=12)
 NAMES = st.sampled_from(sorted(PARSERS))
 
@@ -106,6 +115,11 @@ ENDLESS = {
     "scalar": (b'{"usage":', b"1"),
     "a wanted value": (b'{"usage":{"a":"', b"xyz"),
     "backslashes": (b'{"a":"', b"\\"),
+    "aws messages": (b"", CONVERSE[1]),
+    "aws chunks": (b"", INVOKE["llama"][1]),
+    "a long aws message": (aws_event("metadata", b'{"a":"' + bytes(20_000_000))[:200], b"abc def "),
+    "a long aws chunk": (aws_event("chunk", b'{"bytes":"' + bytes(20_000_000))[:110], b"QUJD"),
+    "headers of aws": (b"\x01\0\0\0\0\x02\0\0\xaa\x0c\x0b\x99", b"\x01a\0"),
     "carriage returns": (b"data: {", b"\r"),
 }
 #: By how much what is kept may still move once every bound is passed.

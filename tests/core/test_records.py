@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.core import records
+from awfproxy.core.hint_fields import Hints
 from awfproxy.core.outcomes import OUTCOMES
 from awfproxy.core.records import RECORD_BYTES_MAX, RequestRecord, Source, TokenUsageRecord, clip, encode, timestamp
 
@@ -189,7 +190,7 @@ def test_the_usage_part_repeats_every_shared_field() -> None:
         else:
             values[name] = {"at": at}
     request = least(**values, x_initiator="agent", outcome="client_left")
-    usage = records.token_usage(request, reading_of(Usage(1, 2, 3, 4, 5, raw={"in": 1})), hints={"messages": 2})
+    usage = records.token_usage(request, reading_of(Usage(1, 2, 3, 4, 5, raw={"in": 1})), hints=Hints(messages=2))
     assert usage is not None
     shared = set(RequestRecord.__struct_fields__) & set(TokenUsageRecord.__struct_fields__) - {"event"}
     assert len(shared) > 20
@@ -197,7 +198,7 @@ def test_the_usage_part_repeats_every_shared_field() -> None:
         assert getattr(usage, name) == getattr(request, name), name
     assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens) == (1, 2, 3)
     assert (usage.cache_write_tokens, usage.reasoning_tokens, usage.usage) == (4, 5, {"in": 1})
-    assert usage.hints == {"messages": 2}
+    assert usage.hints == Hints(messages=2)
     assert usage.unknown is None
 
 

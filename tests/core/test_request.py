@@ -12,7 +12,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from awfproxy.core.kinds import kind
-from awfproxy.core.request import COUNT_MAX, MODEL_MAX, Peek, ask_for_usage, may_ask, peek
+from awfproxy.core.request import (
+    ALL_SLICED_TO,
+    COUNT_MAX,
+    MESSAGES_MAX,
+    MODEL_MAX,
+    Peek,
+    ask_for_usage,
+    look,
+    may_ask,
+    peek,
+)
 
 JSON = b"application/json"
 
@@ -178,3 +188,43 @@ def test_not_asked(body: bytes) -> None:
 def test_may_ask(path: bytes, may: bool) -> None:
     """Only chat."""
     assert may_ask(kind(b"POST", path)) is may
+
+
+@given(st.binary(max_size=200) | bodies.map(json.dumps).map(str.encode), st.sampled_from([JSON, b""]))
+def test_a_conversation_has_the_same_facts(body: bytes, content_type: bytes) -> None:
+    """Law: looking for messages changes nothing of what `peek` says."""
+    assert look(body, content_type, conversation=True)[0] == peek(body, content_type)
+
+
+@pytest.mark.parametrize("padding", [0, ALL_SLICED_TO])
+@pytest.mark.parametrize("name", ["messages", "contents", "input"])
+def test_messages(name: str, padding: int) -> None:
+    """One slice for each, of short bodies and of long ones; none of what is no conversation."""
+    body = {name: [{"role": "user"}, 1, "x"], "pad": "p" * padding}
+    _facts, found = look(json.dumps(body).encode(), JSON, conversation=True)
+    assert found is not None
+    assert found.messages is not None
+    assert [bytes(each) for each in found.messages] == [b'{"role": "user"}', b"1", b'"x"']
+    assert look(json.dumps(body).encode(), JSON, conversation=False) == (Peek(), None)
+    _facts, found = look(json.dumps(body | {name: {"role": "user"}}).encode(), JSON, conversation=True)
+    assert found is None
+
+
+def test_a_text_is_one_message() -> None:
+    """The Responses API takes a text for its input."""
+    for padding in (0, ALL_SLICED_TO):
+        _facts, found = look(json.dumps({"input": "q", "pad": "p" * padding}).encode(), JSON, conversation=True)
+        assert found is not None
+        assert (found.messages, found.text) == (None, "q")
+
+
+@pytest.mark.parametrize("element", [b"0", b"{}", b"[]"])
+def test_an_array_of_millions_is_not_taken_apart(element: bytes) -> None:
+    """Of a long body so many messages are sliced, and no more."""
+    body = b'{"model":"m","messages":[' + element + (b"," + element) * 1_000_000 + b"]}"
+    facts, found = look(body, JSON, conversation=True)
+    assert facts == Peek(model="m")
+    assert found is not None
+    assert found.messages is not None
+    assert found.more
+    assert len(found.messages) == MESSAGES_MAX

@@ -66,7 +66,7 @@ def scan(body: bytes, content_type: bytes = b"", coding: bytes = b"", cuts: list
 
 @pytest.mark.parametrize("packer", sorted(PACKERS))
 @pytest.mark.parametrize("framing", sorted(BODIES))
-@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n\n"])
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b" \r\n\n", b"\n" * 13 + b" ", b"\n" * 40])
 def test_a_body_is_read_for_what_it_is(framing: str, packer: str, before: bytes) -> None:
     """Every framing in every coding, rightly or wrongly declared, byte by byte too."""
     coding, pack = PACKERS[packer]
@@ -211,3 +211,15 @@ def test_nothing_is_left_for_the_collector() -> None:
     users = sys.getrefcount(reading)
     del scanner
     assert sys.getrefcount(reading) < users
+
+
+def test_lines_are_told_by_the_first_bytes_whatever_the_pieces() -> None:
+    """A first line that is longer than what is kept makes no NDJSON, in one piece or in many."""
+    for size, framing in ((1000, "ndjson"), (BODY_MAX, "json")):
+        body = json.dumps({"model": "m-1", "x": "y" * size}).encode() + b"\n"
+        short = body + b'{"model":"m-1","done":true,"prompt_eval_count":5}'
+        found = [scan(short, cuts=cuts).reading for cuts in ([], [BODY_MAX - 10], list(range(0, len(short), 5000)))]
+        assert len({(reading.framing, reading.usage is None, tuple(reading.errors)) for reading in found}) == 1
+        assert found[0].usage is not None
+        if framing == "ndjson":
+            assert found[0].framing == framing

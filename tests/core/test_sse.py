@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -312,3 +313,67 @@ def test_unknown_streams_are_read_all_the_same(documents: list[Any]) -> None:
     scanner.finish()
     assert scanner.reading.usage is not None
     assert scanner.reading.final
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        '{"error":{"message":"overloaded","type":"server_error"}}',
+        '{"type": "error", "error": {"type": "overloaded_error"}}',
+        '{"event_type":"error","error":{"code":"x"}}',
+        '{"type":"error","code":"rate_limit_exceeded","sequence_number":3}',
+        '{"id":"c","object":"chat.completion.chunk","error":{"code":502},"choices":[{"finish_reason":"error"}]}',
+        '{"error":"it broke"}',
+    ],
+)
+@pytest.mark.parametrize("done", [b"", event("[DONE]")])
+@pytest.mark.parametrize("name", [*sorted(ENDING), "gemini"])
+def test_an_error_at_the_end_is_seen(name: str, done: bytes, failure: str) -> None:
+    """Of any API, in a piece of its own or in any other split, also when the blank line is missing."""
+    gemini = [{"candidates": [], "modelVersion": "g", "usageMetadata": {"promptTokenCount": 1}}] * 3
+    begun = b"".join(event(document) for document in (ENDING | {"gemini": gemini})[name][:2])
+    last = event(failure)
+    for parts in ([begun, last, done], [begun + last + done], pieces(begun + last + done, list(range(0, 3000, 7)))):
+        scanner, _, _ = scan([part for part in parts if part])
+        scanner.finish()
+        assert scanner.reading.error_seen
+    scanner, _, _ = scan([begun, last[:-2]])
+    scanner.finish()
+    assert scanner.reading.error_seen
+
+
+def test_what_is_no_error() -> None:
+    """The word in a text, in tool arguments, deeper in the document, or null."""
+    document: dict[str, Any]
+    for document in (
+        {"choices": [{"delta": {"content": '{"error": {"message": "x"}}', "x": {"error": "y"}}}]},
+        {"choices": [], "error": None},
+        {"choices": [{"error": {"message": "x"}}], "error": None},
+        {"type": "content_block_delta", "delta": {"error": "x"}},
+    ):
+        for parts in ([event(chunk("a")), event(document)], [event(chunk("a")) * 20 + event(document)]):
+            scanner, _, _ = scan(parts)
+            scanner.finish()
+            assert not scanner.reading.error_seen
+
+
+@pytest.mark.parametrize("name", sorted(ENDING))
+def test_a_long_event_is_gated_like_a_short_one(name: str) -> None:
+    """One that holds none of the API's needles is not taken, in one piece or in many; one that does is."""
+    begun = b"".join(event(document) for document in ENDING[name][:1])
+    other = event({"filler": "x" * EVENT_MAX, "eval_count": 3, "error": None})
+    usage = event({"filler": "x" * EVENT_MAX, "usage": {"prompt_tokens": 99}, "response": {}, "type": "message-end"})
+    for long, taken in ((other, False), (usage, True)):
+        for size in (1000, EVENT_MAX, 1 << 20):
+            body = begun + long
+            scanner, _, _ = scan([body[at : at + size] for at in range(0, len(body), size)])
+            scanner.finish()
+            assert (scanner.reading.documents > len(ENDING[name][:1])) == taken
+
+
+def test_a_long_line_is_passed_quickly() -> None:
+    """Half a terminal event of megabytes: line ends are sought at the speed of memory."""
+    line = b'data: {"type":"response.completed","response":{"output":"' + b"x" * (8 << 20)
+    start = time.process_time()
+    scan([line[at : at + 65536] for at in range(0, len(line), 65536)])
+    assert time.process_time() - start < 1

@@ -135,3 +135,156 @@ def test_rejected_counts_are_counted_once_a_value() -> None:
     assert reading.usage is None
     assert reading.usage is None
     assert reading.errors == {"bad-count": 2}
+
+
+def test_the_stored_object_is_named() -> None:
+    """Its first id, its last status: of Responses, Interactions and runs, wherever they stand."""
+    streams: list[tuple[list[dict[str, Any]], tuple[str, str]]] = [
+        ([{"object": "response", "id": "resp_1", "status": "queued", "usage": None}], ("resp_1", "queued")),
+        ([{"object": "interaction", "id": "v1_a", "status": "in_progress"}], ("v1_a", "in_progress")),
+        ([{"object": "thread.run", "id": "run_1", "status": "completed"}], ("run_1", "completed")),
+        (
+            [
+                {"type": "response.created", "response": {"id": "resp_1", "status": "in_progress"}},
+                {"type": "response.output_item.added", "id": "msg_1", "status": "none", "item": {"id": "x"}},
+                {"type": "response.completed", "response": {"id": "resp_2", "status": "completed"}},
+            ],
+            ("resp_1", "completed"),
+        ),
+        (
+            [
+                {"event_type": "interaction.created", "interaction": {"id": "", "status": "in_progress"}},
+                {"event_type": "interaction.status_update", "interaction_id": "v1_a", "status": "requires_action"},
+                {"event_type": "step.start", "interaction_id": "v1_b", "status": "no"},
+            ],
+            ("v1_a", "requires_action"),
+        ),
+        (
+            [
+                {"object": "thread.run", "id": "run_1", "status": "queued"},
+                {"object": "thread.message", "id": "msg_1", "status": "completed"},
+                {"object": "thread.run.step", "id": "step_1", "status": "completed"},
+            ],
+            ("run_1", "queued"),
+        ),
+    ]
+    for documents, named in streams:
+        reading = Reading()
+        for document in documents:
+            take(reading, document)
+        assert (reading.object_id, reading.object_status) == named
+
+
+def test_what_names_no_stored_object_is_left_alone() -> None:
+    """Ids of other documents, and what does not look like an id."""
+    document: dict[str, Any]
+    for document in (
+        {"object": "chat.completion", "id": "chatcmpl-1", "status": "completed"},
+        {"type": "message", "id": "msg_1", "status": "completed"},
+        {"id": "x", "status": "completed"},
+        {"object": "response", "id": 7, "status": None},
+        {"object": "response", "id": "a b", "status": {"a": 1}},
+        {"object": "response", "id": "x" * 129, "status": ["done"]},
+        {"type": "response.completed", "response": "resp_1"},
+    ):
+        reading = Reading()
+        take(reading, document)
+        assert (reading.object_id, reading.object_status) == (None, None)
+
+
+def test_usage_of_a_step_is_not_that_of_its_run() -> None:
+    """A stream of an Assistants run tells each step's usage before its own."""
+    reading = Reading()
+    reading.framing = "sse"
+    take(reading, {"object": "thread.run.step", "type": "tool_calls", "usage": {"prompt_tokens": 5}})
+    assert reading.usage is not None
+    assert not reading.final
+    take(reading, {"object": "thread.run", "id": "run_1", "status": "completed", "usage": {"prompt_tokens": 9}})
+    assert reading.usage is not None
+    assert reading.final
+    assert reading.usage.input_tokens == 9
+
+
+HEADS = {
+    b"content-type": b"application/json",
+    b"x-amzn-bedrock-input-token-count": b"5",
+    b"x-amzn-bedrock-output-token-count": b"7",
+    b"x-amzn-bedrock-cache-read-input-token-count": b"3",
+    b"x-amzn-bedrock-cache-write-input-token-count": b"0",
+}
+
+
+def test_counts_in_the_head_stand_in_for_a_body_without_any() -> None:
+    """All of them, under the provider's names, final also when the body is cut."""
+    reading = Reading()
+    reading.take_headers(HEADS)
+    usage = reading.usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens) == (5, 7, 3, 0)
+    assert usage.reasoning_tokens is None
+    assert not usage.input_tokens_include_cache
+    assert usage.raw == {name.decode(): int(value) for name, value in HEADS.items() if name != b"content-type"}
+    assert reading.final
+    assert reading.errors == {}
+
+
+def test_the_body_goes_before_the_head() -> None:
+    """What it says stays; input and output that it leaves out are filled in, counts of the cache are not."""
+    for first in (True, False):
+        reading = Reading()
+        reading.framing = "json"
+        if first:
+            reading.take_headers(HEADS)
+        assert (reading.usage is not None) == first
+        take(reading, {"usage": {"input_tokens": 9}})
+        if not first:
+            reading.take_headers(HEADS)
+        usage = reading.usage
+        assert usage is not None
+        assert (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens) == (9, 7, None)
+        assert usage.raw == {"input_tokens": 9, "x-amzn-bedrock-output-token-count": 7}
+        assert reading.final
+
+
+def test_counts_in_the_head_that_are_none() -> None:
+    """They are counted as errors; an answer without any is not touched."""
+    for value in (b"", b"-5", b"1.5", b"\xb2", b"9" * 16, b"9" * 5000, b"5, 5"):
+        reading = Reading()
+        reading.take_headers({b"x-amzn-bedrock-input-token-count": value})
+        assert reading.usage is None
+        assert reading.errors == {"bad-count": 1}
+        assert not reading.final
+    reading = Reading()
+    reading.take_headers({b"content-type": b"application/json"})
+    assert reading.usage is None
+    assert reading.errors == {}
+
+
+def test_an_error_where_usage_was_to_come() -> None:
+    """A top-level error of any shape, an error event; not one that is null, empty or deeper."""
+    seen: list[dict[str, Any]] = [
+        {"error": {"message": "x"}}, {"error": "x"}, {"error": ["x"]}, {"type": "error"}, {"event_type": "error"},
+        {"object": "response", "status": "failed", "error": {"code": "server_error"}},
+    ]  # fmt: skip
+    unseen: list[dict[str, Any]] = [
+        {"error": None}, {"error": {}}, {"error": ""}, {"error": False}, {"choices": [{"error": "x"}]}, {"type": "x"},
+        {"type": "response.failed", "response": {"error": {"code": "x"}}},
+    ]  # fmt: skip
+    for expected, documents in ((True, seen), (False, unseen)):
+        for document in documents:
+            reading = Reading()
+            take(reading, document)
+            assert reading.error_seen == expected, document
+
+
+def test_counts_of_one_stream_are_laid_over_each_other() -> None:
+    """Llama on Bedrock: the prompt's count is in the first chunk alone; metrics take the place of both."""
+    reading = Reading()
+    reading.framing = "eventstream"
+    take(reading, {"prompt_token_count": 5, "generation_token_count": 1})
+    take(reading, {"prompt_token_count": None, "generation_token_count": 4})
+    assert reading.usage is not None
+    assert reading.usage.raw == {"prompt_token_count": 5, "generation_token_count": 4}
+    assert not reading.final
+    take(reading, {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 5, "outputTokenCount": 6}})
+    assert reading.usage.raw == {"inputTokenCount": 5, "outputTokenCount": 6}

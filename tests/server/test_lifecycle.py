@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
+from awfproxy.server.hint_key import HintKeyError
 from awfproxy.server.lifecycle import Lifecycle, StartFailure
 from awfproxy.server.sockets import ListenError
 from tests.conftest import LoggedFailures
@@ -156,6 +157,7 @@ def test_a_stop_that_fails(at_exit: list[Any], logged_failures: LoggedFailures) 
     [
         ("bind", ListenError("`tcp:80`: taken"), "`tcp:80`: taken"),
         ("start", PermissionError(13, "Permission denied", "/x/y"), "log_dir cannot be written to: Permission denied: /x/y"),
+        ("start", HintKeyError("state_dir cannot be used: it"), "state_dir cannot be used: it"),
         ("start", CannotListenError("127.0.0.1", 80, OSError(98, "in use")), "Couldn't listen on 127.0.0.1:80"),
     ],
 )

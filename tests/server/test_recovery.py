@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from awfproxy.core.hint_fields import Hints
 from awfproxy.core.records import RequestRecord, encode, timestamp, token_usage
 from awfproxy.server import recovery
 from awfproxy.server.recovery import recover
@@ -81,6 +82,15 @@ def test_the_added_line_says_what_the_usage_line_said(folder: Folder) -> None:
     (line,) = recover(str(folder.usage), str(folder.requests)).lines
     record.recovered = True
     assert json.loads(line) == json.loads(encode(record))
+
+
+def test_the_added_line_says_which_work_was_counted(folder: Folder) -> None:
+    """Else the work in the background would be counted again after the crash."""
+    usage = token_usage(call(1), None, estimate=(1, 2), hints=Hints(response_id_hash="0123456789abcdef"))
+    assert usage is not None
+    folder.usage.write_bytes(encode(usage))
+    (line,) = recover(str(folder.usage), str(folder.requests)).lines
+    assert json.loads(line)["response_id_hash"] == "0123456789abcdef"
 
 
 def test_a_status_that_was_never_seen_stays_unsaid(folder: Folder) -> None:
