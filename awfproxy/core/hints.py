@@ -120,7 +120,7 @@ class Hinter:
             for raw in (members.system, members.instructions, members.gemini_system, members.system_instruction)
             if raw is not UNSET and memoryview(raw)[0] != NULL
         ][:SYSTEMS_MAX]
-        began = self._head(items, systems)
+        began, answered = self._head(items, systems)
         if text:
             hints.messages = 1
             began.append(_ends(text))
@@ -129,11 +129,12 @@ class Hinter:
             hints.conversation_hash = self._of("conversation", b"\0".join(began), HEAD_SHARE)
         if systems:
             hints.system_hash = systems[0] if len(systems) == 1 else self._of("system", "".join(systems).encode())
-        if not conversation.more and (len(items) > 1 or (items and goes_on)):
+        if not conversation.more and (answered or goes_on):
             self._turn(hints, newest_turn(items))
 
-    def _head(self, items: list[Raw], systems: list[str]) -> list[bytes | memoryview]:
-        """What the client said before the model's first answer; hashes of system prompts among it go to ``systems``."""
+    def _head(self, items: list[Raw], systems: list[str]) -> tuple[list[bytes | memoryview], bool]:
+        """What the client said before the model's first answer, and whether there may be one; hashes of system prompts
+        among it go to ``systems``."""
         began: list[bytes | memoryview] = []
         for raw in items[:HEAD_MAX]:
             view = memoryview(raw)
@@ -145,14 +146,14 @@ class Hinter:
                     continue
                 whose = side(item)
                 if whose is MODEL:
-                    break
+                    return began, True
                 if whose is not SYSTEM:
                     began.append(content(body_of(item)))
                     continue
                 known = self._system(raw, body_of(item))
             if len(systems) < SYSTEMS_MAX:
                 systems.append(known)
-        return began
+        return began, len(items) > HEAD_MAX
 
     def _system(self, raw: Raw, said: Slot) -> str:
         """The hash of a system prompt: of what ``raw`` says; it is looked up by its bytes."""
