@@ -3,7 +3,8 @@
     python bench/scanner.py
 
 Prints MB/s and µs of CPU time; gates nothing.  Aims: small events in 16 KB pieces 500 MB/s, a piece of one event 2 µs,
-JSON by the finder 200 MB/s, dense log probabilities 30 MB/s.
+JSON by the finder 200 MB/s, dense log probabilities 30 MB/s.  Recorded bodies are measured too where they are at hand
+(AWFPROXY_CORPUS, or ../shared/corpus beside the checkout).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import sys
 import time
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import brotli
 
@@ -34,6 +37,11 @@ PIECE = 16 * 1024
 WARM = 8 * 1024
 #: Rounds between two looks at the clock.
 ROUNDS = 20
+CORPUS = Path(os.environ.get("AWFPROXY_CORPUS") or Path(__file__).resolve().parents[2] / "shared" / "corpus")
+#: Recorded bodies that are measured are at least so long.
+LONG = 64 * 1024
+#: A body with more tokens of JSON than this in a KB is dense: numbers and short strings.
+DENSE = 150
 
 
 def chat_event(text: str, usage: str = "") -> bytes:
@@ -178,6 +186,29 @@ BODIES = {
 }
 
 
+def recorded_bodies() -> dict[str, list[bytes]]:
+    """The recorded JSON answers of `LONG` bytes and more: those of text and those of short tokens."""
+    found: dict[str, list[bytes]] = {"text": [], "dense": []}
+    for path in sorted(CORPUS.glob("*.jsonl.gz")):
+        with gzip.open(path) as lines:
+            for line in lines:
+                record = json.loads(line)
+                if record["framing"] == "json" and record["body_bytes"] >= LONG:
+                    body = base64.b64decode(record["body_b64"])
+                    tokens = body.count(b",") + body.count(b":")
+                    found["dense" if tokens * 1024 > DENSE * len(body) else "text"].append(body)
+    return found
+
+
+def read_all(bodies: list[bytes]) -> None:
+    """Each in pieces, as they come from a socket."""
+    for body in bodies:
+        scanner = Scanner(b"application/json", b"", DecoderMemory())
+        for at in range(0, len(body), 4 * PIECE):
+            scanner.feed(body[at : at + 4 * PIECE])
+        scanner.finish()
+
+
 def main() -> None:
     """Print the table."""
     chat, null, claude, gemini = (
@@ -209,6 +240,10 @@ def main() -> None:
         long, short = make(20), make(1)
         json_body(f"finder: {name}, {len(long) / 1e6:.1f} MB", long)
         show(f"decode: {name}, {len(short) / 1e3:.0f} KB", partial(held, short), len(short))
+    for name, bodies in recorded_bodies().items():
+        if bodies:
+            size = sum(map(len, bodies))
+            show(f"recorded JSON over 64 KB, {name}: {len(bodies)}, {size / 1e6:.1f} MB", partial(read_all, bodies), size)
     plain = claude * 2000
     for coding, coded in (
         (b"gzip", gzip.compress(plain)),
