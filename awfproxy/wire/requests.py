@@ -139,6 +139,8 @@ class RequestReader:
         end += 4
         if end > HEAD_MAX:
             return self._fault("head too large")
+        if data[0] in b"\r\n":  # llhttp would pass over it
+            return self._fault("bare line end")
         self._held = data[end:]
         fault = self._parse_head(data[:end])
         if fault is not None:

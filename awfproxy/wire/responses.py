@@ -190,6 +190,8 @@ class ResponseReader:
         reason, self._reason = self._reason, b""
         if not 100 <= status <= 599:  # none is valid: RFC 9110 section 15
             raise ValueError("status")
+        if (status < 200 or status == 204) and any(lower == b"transfer-encoding" for lower, _, _ in headers):
+            raise ValueError("transfer-encoding")  # must not be there (RFC 9112 section 6.1); llhttp would read a body
         if status < 200:
             self._interim += 1
             if status == 101 or self._interim > INTERIM_MAX:

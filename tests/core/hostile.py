@@ -34,7 +34,7 @@ GIGABYTE: Final = 1_000_000_000
 #: what a read from a socket brings
 PIECE: Final = 16 * 1024
 #: what the interpreter's and the C library's own allocators take in larger units than they were asked for
-SLACK: Final = 3 << 20
+SLACK: Final = 1 << 20
 #: an open event, or what is held of it, while it is copied once
 EVENT_BOUND: Final = 2 * EVENT_MAX + HOLD_MAX + SLACK
 #: a JSON body in pieces, while it is joined

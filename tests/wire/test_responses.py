@@ -106,6 +106,8 @@ BAD = {
     "too many headers": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * (HEADERS_MAX + 1) + b"\r\n",
     "too many trailers": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * (TRAILERS_MAX + 2),
     "status 0 with a body": b"HTTP/1.1 000 \r\nContent-Length:5\r\n\r\nabcdeHTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
+    "interim with a body": b"HTTP/1.1 199 \r\nTransfer-Encoding:chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nHTTP/1.1 200 \r\n\r\n",
+    "204 with a body": b"HTTP/1.1 204 \r\nTransfer-Encoding:chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     "status 99": b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n",
     "status 600": b"HTTP/1.1 600 Odd\r\nContent-Length: 0\r\n\r\n",
     "endless interim": b"HTTP/1.1 102 Processing\r\n\r\n" * 20,
