@@ -7,7 +7,8 @@ Interim answers (1xx) are passed over.  Rules beyond llhttp's strict mode:
 - Transfer-Encoding is exactly ``chunked`` or absent (a transfer coding we do not decode cannot be forwarded)
 - a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields, trailers at most `TRAILERS_MAX` fields
 - 101 is a fault: we never ask for an upgrade
-- bytes after the end of the answer make the connection unusable (``surplus``): nothing was asked
+- bytes after the end of the answer make the connection unusable (``surplus``): nothing was asked.  Line ends alone are
+  passed over, as llhttp does with those in the same read
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ HEADERS_MAX = 200
 TRAILERS_MAX = 32
 #: interim responses before a final one; RFC 9110 section 15.2 sets no bound
 INTERIM_MAX = 16
+_LINE_ENDS = b"\r\n"
 
 
 class ResponseReader:
@@ -78,7 +80,7 @@ class ResponseReader:
         """Take one read."""
         parser = self._parser
         if parser is None or self.complete:
-            self.surplus = True
+            self.surplus = self.surplus or bool(data.strip(_LINE_ENDS))
             return None
         self.started = True
         if self._awaiting:
@@ -133,8 +135,8 @@ class ResponseReader:
                 # llhttp has no HEAD mode: it is given the head alone, and a new parser next time
                 for line in data.splitlines(keepends=True):
                     if self.complete:
-                        self.surplus = True
-                        break
+                        self.surplus = self.surplus or bool(line.strip(_LINE_ENDS))
+                        continue
                     parser.feed_data(line)
             else:
                 parser.feed_data(data)

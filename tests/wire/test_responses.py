@@ -129,3 +129,17 @@ def test_no_bytes_raise(data: bytes, cuts: list[int], method: bytes) -> None:
     read(data, cuts, method)
     read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + data, cuts, method)
     read(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n" + data, cuts, method)
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_line_ends_after_an_answer_are_no_surplus_whatever_the_split(head_only: bool) -> None:
+    """Some servers send one too many; anything else was not asked for."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    for after, surplus in ((b"\r", False), (b"\r\n\r\n", False), (b"\n", False), (b"\r\nx", True), (b"x", True)):
+        data = answer + after
+        for at in range(1, len(data)):
+            reader = ResponseReader()
+            reader.expect(b"HEAD" if head_only else b"GET")
+            assert reader.feed(data[:at]) is None
+            assert reader.feed(data[at:]) is None
+            assert (reader.complete, reader.surplus) == (True, surplus), (after, at)
