@@ -243,7 +243,8 @@ def main() -> None:
     for name, bodies in recorded_bodies().items():
         if bodies:
             size = sum(map(len, bodies))
-            show(f"recorded JSON over 64 KB, {name}: {len(bodies)}, {size / 1e6:.1f} MB", partial(read_all, bodies), size)
+            title = f"recorded JSON over 64 KB, {name}: {len(bodies)}, {size / 1e6:.1f} MB"
+            show(title, partial(read_all, bodies), size)
     plain = claude * 2000
     for coding, coded in (
         (b"gzip", gzip.compress(plain)),

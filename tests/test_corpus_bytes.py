@@ -133,6 +133,7 @@ def test_every_recorded_answer(corpus: Path, tmp_path: Path) -> None:
     requests = {str(line["client_request_id"]): line for line in setting.records("requests")}
     assert requests.keys() == seen.keys()
     assert {line["outcome"] for line in requests.values()} == {"complete"}
+    assert [name for name, line in requests.items() if line["streaming"] != seen[name]["streaming"]] == []
     usages = {str(line["client_request_id"]): line for line in setting.records("token-usage")}
     differ = compare(seen, usages)
     assert not differ, "\n".join(differ)

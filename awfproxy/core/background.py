@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from awfproxy.core.usage import Reading
 
 #: what an answer says of work that is not at its end; any other word is an end
-UNFINISHED: Final = frozenset(("queued", "in_progress", "requires_action", "cancelling"))
+WAITS: Final = "requires_action"
+UNFINISHED: Final = frozenset(("queued", "in_progress", WAITS, "cancelling"))
 #: unfinished works that a port remembers, the oldest forgotten first: OpenAI keeps them to be polled for 10 minutes
 WORKS_MAX: Final = 4096
 
@@ -51,21 +52,28 @@ class Works:
         if len(self._names) > WORKS_MAX:
             del self._names[next(iter(self._names))]
 
-    def ended(self, name: str) -> None:
-        """It was counted (or nobody ever can)."""
-        self._names.pop(name, None)
+    def ended(self, name: str) -> bool:
+        """It is about to be counted: whether it is for the caller to count it, because it went on until now."""
+        if name not in self._names:
+            return False
+        del self._names[name]
+        return True
 
 
-def goes_on(kind: Kind, background: bool, reading: Reading) -> str | None:
+def goes_on(kind: Kind, background: bool, reading: Reading, *, whole: bool = False) -> str | None:
     """The id under which work goes on after this answer; None: it does not, or nobody can ask for it.
 
-    A stream that was cut is no proof by itself: providers cancel what is not in the background.
+    A stream that was cut is no proof by itself: providers cancel what is not in the background.  One that came whole
+    and waits for its client to act is: a run tells its usage, that of its steps included, when it is at its end.
 
     :param background: the request asked for it
+    :param whole: the answer came to its end
     """
-    if not kind.may_go_on or reading.usage is not None or reading.object_status not in UNFINISHED:
+    status = reading.object_status
+    if not kind.may_go_on or reading.final or status not in UNFINISHED:
         return None
-    return reading.object_id if background or reading.framing == "json" else None
+    told = background or reading.framing == "json" or (whole and status == WAITS)
+    return reading.object_id if told else None
 
 
 def is_over(work: str, reading: Reading) -> bool:
@@ -76,4 +84,4 @@ def is_over(work: str, reading: Reading) -> bool:
     status = reading.object_status
     if reading.object_id != work or status is None:
         return False
-    return status not in UNFINISHED or (status == "requires_action" and reading.usage is not None)
+    return status not in UNFINISHED or (status == WAITS and reading.final)

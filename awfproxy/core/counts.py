@@ -203,10 +203,12 @@ def writes_cache(raw: dict[str, Any]) -> bool:
 
 
 def _copilot_counts(raw: dict[str, Any]) -> dict[str, Any]:
-    """``copilot_usage`` in the names of a usage object."""
+    """``copilot_usage`` in the names of a usage object: a type may come in several parts."""
     details = raw.get("token_details")
     counts: dict[str, Any] = {}
     for detail in details if isinstance(details, list) else ():
         if isinstance(detail, dict) and (name := fields.COPILOT_TYPES.get(str(detail.get("token_type")))):
-            counts[name] = detail.get("token_count")
+            count = _add(counts.get(name), as_count(detail.get("token_count")))
+            if count is not None:
+                counts[name] = count
     return counts

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .outline import Outline
+from .outline import Outline, kind_of
 from .snapshots import GEMINI_SNAPSHOT, Snapshot
 
 #: Begins every name of a usage object (``usage``, ``usageMetadata``).
@@ -86,7 +86,7 @@ def recognise(outline: Outline) -> Dialect | None:
     named = outline.get("object", b"")
     if named.startswith(b'"thread.'):
         return ASSISTANTS
-    kind = outline.get("type") or outline.get("event_type")
+    kind = kind_of(outline)
     if kind is not None:
         if kind.startswith(b'"response.'):
             return RESPONSES

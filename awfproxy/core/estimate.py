@@ -91,7 +91,8 @@ _TEXT: Final = re.compile(
     rb'|(?:' + OBJECT_NAMES + rb')"\s{0,8}:\s{0,8}(\{(?:[^{}"]++|"(?:[^"\\]++|\\.)*+"?)*+))',
     re.DOTALL,
 )
-_CHUNK: Final = re.compile(rb'"' + CHUNK_NAME + rb'"\s{0,8}:\s{0,8}"([A-Za-z0-9+/]*+=*+)')
+# letters and three = are no base64, and would raise
+_CHUNK: Final = re.compile(rb'"' + CHUNK_NAME + rb'"\s{0,8}:\s{0,8}"([A-Za-z0-9+/]*+={0,2}+)')
 
 
 def estimate(
@@ -109,6 +110,8 @@ def estimate(
     given = None if prompt is None else input_tokens(kind, prompt, tools=facts.has_tools)
     if scanner is None:
         return given, 0
+    if scanner.position and not scanner.decoded and kind not in NO_OUTPUT:
+        return given, None  # something was delivered, and nobody can read it
     made = output_tokens(kind, scanner.reading.framing, scanner.decoded, scanner.sample)
     if made is not None and facts.max_output_tokens:
         made = min(made, facts.max_output_tokens * max(1, facts.n or 1))

@@ -75,6 +75,7 @@ USAGE_PLACES = (
     Place("response.meta", 2, holds=("tokens", "billed_units")),
     Place("amazon-bedrock-invocationMetrics", 1),
     Place("copilot_usage", 1, holds=("token_details",)),
+    Place("response.copilot_usage", 1, holds=("token_details",)),  # inside a Response
 )
 
 #: Counts that stand in the document itself: member of the usage we record, path.  Rank 1.
@@ -98,6 +99,8 @@ MODEL_PLACES = (
 
 #: Objects that may be worked on in the background: OpenAI's Responses and Assistants, Gemini's Interactions.
 STORED_OBJECTS = frozenset((b'"response"', b'"interaction"', b'"thread.run"'))
+#: A part of such work, whose usage is in that of the whole too: a run's is told when it is at its end.
+PART_OBJECT = b'"thread.run.step"'
 STORED_PLACES = (
     Stored("id", "status", None),
     Stored("response.id", "response.status", b'"response.'),
@@ -115,6 +118,8 @@ FINISH_PLACES = frozenset(
         "choices[].finish_reason",
         "candidates[].finishReason",
         "promptFeedback.blockReason",
+        "response.candidates[].finishReason",  # Code Assist
+        "response.promptFeedback.blockReason",
         "delta.stop_reason",
         "stop_reason",
         "done_reason",

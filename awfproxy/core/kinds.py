@@ -3,8 +3,9 @@
 A kind names the feature of a call, says whether the call makes a model work (only then may its tokens be estimated
 when the answer says nothing), and whether the path alone says that the answer is a stream.  The table looks at the end
 of the path, because base paths of gateways differ; where two APIs end alike, the segment before decides.  An unknown
-path has no kind: it is forwarded, and its usage recorded if it reports any.  But reading never makes a model work: what
-a ``GET`` or a ``DELETE`` answers was counted when it was made, or is counted once as `background` says.
+path has no kind: it is forwarded, and its usage recorded if it reports any.  But reading or changing what is stored
+never makes a model work: what a ``GET``, ``PUT``, ``PATCH`` or ``DELETE`` answers was counted when it was made, or is
+counted once as `background` says.
 
 Sources: the API references of OpenAI, Anthropic, Google (generateContent, Vertex), Azure OpenAI, Amazon Bedrock,
 Cohere, Mistral, Ollama and Perplexity; the paths that occur in the recorded corpus are a test.
@@ -19,7 +20,7 @@ import msgspec
 
 #: characters of a model's name taken from a URL (Bedrock's ARNs are the longest, about 130)
 MODEL_MAX: Final = 256
-#: characters of a stored answer's id (Gemini's are the longest, about 80)
+#: characters of a stored answer's id as it stands in a path, perhaps percent-encoded (`usage.IDENTIFIER_MAX`)
 WORK_ID_MAX: Final = 256
 
 
@@ -120,6 +121,7 @@ _BY_ONE: Final[dict[str, Kind]] = {
     "invoke-with-response-stream": INVOKE_STREAM,
     "runs": ASSISTANTS,
     "submit_tool_outputs": ASSISTANTS,
+    "batches": BATCHES,
 }
 #: POST, by what follows the colon in the last segment (Google's custom methods)
 _BY_METHOD: Final[dict[str, Kind]] = {
@@ -147,11 +149,13 @@ _READ: Final[dict[str, Kind]] = {
     "threads": ASSISTANTS_STORE,
     "input_items": STORED_RESPONSE,
 }
-#: POST to ``.../{segment}/{id}/cancel`` and the like
+#: POST to ``.../{segment}/{id}``, ``.../{segment}/{id}/cancel`` and the like
 _CHANGE: Final[dict[str, Kind]] = {
     "responses": STORED_RESPONSE,
     "interactions": STORED_INTERACTION,
     "runs": ASSISTANTS_STORE,
+    "batches": BATCHES,
+    "completions": STORE,  # the metadata of a stored one; the answer is the whole of it, with its usage
 }
 #: segments after which a model's name stands
 _BEFORE_MODEL: Final = ("models", "model", "deployments", "engines")
@@ -164,8 +168,12 @@ def kind(method: bytes, target: bytes) -> Kind | None:
     before = segments[-2] if len(segments) > 1 else ""
     if method == b"POST":
         found = _BY_TWO.get((before, last)) or _BY_ONE.get(last)
-        if found is MESSAGES and b"/threads/" in target:
-            return ASSISTANTS_STORE
+        if found in (MESSAGES, ASSISTANTS):
+            threads = b"/threads/" in target
+            if found is MESSAGES and threads:
+                return ASSISTANTS_STORE
+            if found is ASSISTANTS and not threads:
+                return None  # runs of something else (evals)
         if found is COMPLETIONS and len(segments) > 2 and segments[-3] == "models":
             return CHAT_LIKE
         if found is not None:
@@ -183,6 +191,9 @@ def kind(method: bytes, target: bytes) -> Kind | None:
         return _READ.get(last) or _READ.get(before) or STORE
     if method == b"DELETE":
         return _CHANGE.get(before, STORE)
+    if method in (b"PUT", b"PATCH"):
+        meant = kind(b"POST", target)
+        return STORE if meant is None or meant.model_call is False else None
     return None
 
 

@@ -64,6 +64,11 @@ def tree(paths: Mapping[str, int]) -> Node:
 DOCUMENT = tree(READ)
 
 
+def kind_of(outline: Outline) -> bytes | None:
+    """What a document says that it is, as raw JSON; None: it does not say."""
+    return outline.get("type") or outline.get("event_type")
+
+
 def note(outline: Outline, node: Node, value: bytes) -> None:
     """Put a value in its place."""
     if len(value) > node.limit:

@@ -43,9 +43,8 @@ _WORD: Final = re.compile(r"[A-Za-z0-9_.:-]*").fullmatch
 #: characters of an enumeration's word
 _WORD_MAX: Final = 64
 
-#: figure and rank within it; figure -1: none
+#: figure and rank within it
 _Role = tuple[int, int]
-_NO_ROLE: Final[_Role] = (-1, 0)
 
 
 def _tables() -> tuple[dict[str, list[_Role]], dict[str, dict[str, list[_Role]]]]:

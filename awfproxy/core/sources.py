@@ -76,7 +76,8 @@ def judge(
     if reading is not None and reading.usage is not None:
         if reading.final:
             return "reported", None
-        return "partial", error or (NO_FINAL_USAGE if outcome == COMPLETE else outcome)
+        if not background:
+            return "partial", error or (NO_FINAL_USAGE if outcome == COMPLETE else outcome)
     if not path_known:
         return "none", error or UNKNOWN_PATH
     if not sent:

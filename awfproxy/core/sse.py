@@ -23,8 +23,8 @@ from .dialects import DONE, ERROR, MODEL, OTHER, USAGE, Dialect, recognise
 from .document import read, read_part
 from .events import event_data, last_blank, next_blank
 from .longevent import LongEvent, LongLine
-from .needles import Watch, last_error, next_hit, says_usage
-from .outline import Outline
+from .needles import Hits, Watch, last_error, says_finish, says_usage
+from .outline import Outline, kind_of
 from .snapshots import Snapshot, pass_over
 from .usage import TERMINAL, USAGE_ONLY, Reading
 
@@ -121,7 +121,8 @@ class EventStream:
                     if find(needle) >= 0 and (needle is not USAGE or says_usage(data, 0, size)):
                         break
                 else:
-                    if self._finish is not None and find(self._finish, -FINISH_TAIL) >= 0:
+                    name = self._finish
+                    if name is not None and find(name, -FINISH_TAIL) >= 0 and says_finish(data, name, -FINISH_TAIL):
                         self._finish = None
                         self.reading.finish_seen = True
                     if data.rfind(ERROR, -ERROR_TAIL) >= 0:
@@ -163,17 +164,18 @@ class EventStream:
                 self._open = None
                 self.hold = -1
                 return self.cut is cut
-            self._open = bytearray(memoryview(buffer)[end:])
-            self._start = base + end
+            self._begin(bytearray(memoryview(buffer)[end:]), base + end)
             searched = 0
-            self._terminal_open = False
-            self._tries = TRIES_MAX
         elif self._open is None:
-            self._open = bytearray(buffer)
-            self._start = base
-            self._terminal_open = False
-            self._tries = TRIES_MAX
+            self._begin(bytearray(buffer), base)
         return self._mind_open(searched) and self.cut is cut
+
+    def _begin(self, event: bytearray, start: int) -> None:
+        """The beginning of an event, at offset `start`."""
+        self._open = event
+        self._start = start
+        self._terminal_open = False
+        self._tries = TRIES_MAX
 
     def _mind_open(self, searched: int) -> bool:
         """An event is open at the end of the piece; its bytes before `searched` were seen before."""
@@ -203,18 +205,17 @@ class EventStream:
     def _read_early(self, event: bytes) -> None:
         """The data line of what may be the terminal event is complete: clients that read lines stop here."""
         data = event_data(event)
-        outline = None if data.strip() == DONE else read(data)
-        if data.strip() == DONE or (
-            outline is not None and (outline.get("type") or outline.get("event_type")) in OTHER.terminal
-        ):
-            self._read_event(event, self._start, self._start + len(event))
+        if data.strip() != DONE:
+            outline = read(data)
+            if outline is None or kind_of(outline) not in OTHER.terminal:
+                return
+        self._read_event(event, self._start, self._start + len(event))
 
     def _read_events(self, buffer: bytes | bytearray, end: int, base: int) -> None:
         """Decode those of the complete events in ``buffer[:end]`` that may matter."""
         at = 0
         has_cr = buffer.find(b"\r", 0, end) >= 0
-        needles: tuple[bytes, ...] | None = ()
-        hits: list[int] = []
+        hits = Hits(buffer, end)
         while at < end and not self.ended:
             if self._snapshot is not None:
                 at = self._skim(buffer, at, end)
@@ -223,13 +224,7 @@ class EventStream:
             if self._needles is None:
                 start = hit = _LINE_ENDS.match(buffer, at, end).end()  # type: ignore[union-attr]
             else:
-                if needles is not self._needles:
-                    needles = self._needles
-                    hits = [-1 if needle is not USAGE or says_usage(buffer, at, end) else end for needle in needles]
-                for index, needle in enumerate(needles):
-                    if hits[index] < at:
-                        hits[index] = next_hit(buffer, needle, at, end)
-                hit = min(hits, default=end)
+                hit = hits.first(self._needles, at)
                 if hit >= end:
                     return
                 start = max(at, self._last(buffer, at, hit))
@@ -277,7 +272,7 @@ class EventStream:
         start = max(0, self._last(buffer, 0, at))
         stop = self._next(buffer, at, end, True)
         if stop - start <= EVENT_MAX and (outline := read(self._data(bytes(buffer[start:stop])))) is not None:
-            self.reading.note_error(outline, outline.get("type") or outline.get("event_type"))
+            self.reading.note_error(outline, kind_of(outline))
 
     def _take(self, outline: Outline | None, start: int, stop: int) -> None:
         if outline is None:
@@ -342,8 +337,7 @@ class EventStream:
     def _mind_long(self) -> bool:
         """A long event is open at the end of the piece: if it is the terminal one, hold its latest bytes."""
         assert self._long is not None
-        outline = self._long.finder.outline
-        if (outline.get("type") or outline.get("event_type")) in OTHER.terminal:
+        if kind_of(self._long.finder.outline) in OTHER.terminal:
             self.hold = max(self._start, self.position - HOLD_MAX)
             return False
         return self._released()

@@ -23,11 +23,12 @@ from .fields import (
     FINISH_PLACES,
     HEADER_COUNTS,
     MODEL_PLACES,
+    PART_OBJECT,
     STORED_OBJECTS,
     STORED_PLACES,
     USAGE_PLACES,
 )
-from .outline import NONE, SOME, Outline
+from .outline import NONE, SOME, Outline, kind_of
 from .plain_usage import read_plain
 
 __all__ = ["TERMINAL", "USAGE_ONLY", "Reading", "Usage"]
@@ -38,10 +39,14 @@ USAGE_ONLY = 2
 
 _ANTHROPIC_STREAM = (b'"message_start"', b'"message_delta"')
 _MODEL_MAX = 256
-#: A stored object's id or status, as raw JSON; what looks otherwise is none of ours to ask for again.
-_IDENTIFIER = re.compile(rb'"[A-Za-z0-9_.:/-]{1,128}"').fullmatch
+#: Characters of a stored object's id, or status: the longest known ids have about 80 (Gemini).
+IDENTIFIER_MAX = 128
+#: One as raw JSON; what looks otherwise is none of ours to ask for again.
+_IDENTIFIER = re.compile(rb'"[A-Za-z0-9_.:/-]{1,%d}"' % IDENTIFIER_MAX).fullmatch
 #: A count in a header.
 _DIGITS = re.compile(rb"[0-9]{1,15}").fullmatch
+#: What finish reasons that say nothing are made of: null, "", "null", for each choice (some servers write the second).
+_NO_FINISH = b'nul,"'
 #: Values of an ``error`` member that say that there is none.
 _NO_ERROR = frozenset((b"null", b"{}", b"[]", b'""', b"false"))
 _COPILOT = "copilot_usage"
@@ -58,6 +63,7 @@ class Reading:
         "_excludes_cache",
         "_heads",
         "_known",
+        "_of_part",
         "_rank",
         "_raw",
         "_size",
@@ -84,7 +90,7 @@ class Reading:
         #: the model was seen to have finished (where cheap to know)
         self.finish_seen = False
         #: what the provider calls the object that this answer is (a Response, an Interaction, a run): the first id,
-        #: at most 128 characters of A-Z a-z 0-9 _ . : / -
+        #: at most `IDENTIFIER_MAX` of A-Z a-z 0-9 _ . : / -
         self.object_id: str | None = None
         #: how far it is ("queued", "completed", ...): the last one, same characters
         self.object_status: str | None = None
@@ -96,6 +102,8 @@ class Reading:
         #: a snapshot that takes the place of `_raw` when somebody asks
         self._snapshot: bytes | None = None
         self._rank = 0
+        #: the usage is that of a part of the work, which is never the last word
+        self._of_part = False
         #: bytes of JSON that `_raw` was read from; its own JSON is never longer
         self._size = 0
         self._excludes_cache = False
@@ -141,7 +149,7 @@ class Reading:
 
     def end(self) -> None:
         """The stream's own end mark came: whatever usage there is, is the last."""
-        if self._raw is not None or self._snapshot is not None:
+        if (self._raw is not None or self._snapshot is not None) and not self._of_part:
             self.final = True
 
     def take_snapshot(self, usage: bytes) -> None:
@@ -163,17 +171,19 @@ class Reading:
             self._take_model(outline)
         if not self.finish_seen:
             for path in FINISH_PLACES.intersection(outline):
-                if outline[path].strip(b"nul,") != b"":
+                if outline[path].strip(_NO_FINISH) != b"":
                     self.finish_seen = True
-        kind = outline.get("type") or outline.get("event_type")
+        kind = kind_of(outline)
         if kind is not None or outline.get("object") in STORED_OBJECTS:
             self._take_stored(outline, kind)
         self.note_error(outline, kind)
         terminal = kind in OTHER.terminal
         places = _USAGE_PATHS.intersection(outline)
         came = bool(places) and self._take_usage(outline, places, kind)
-        if came and whole:
-            self.final = self._is_final(outline, kind, terminal)
+        if came:
+            self._of_part = outline.get("object") == PART_OBJECT
+            if whole:
+                self.final = self._is_final(outline, kind, terminal)
         if terminal and whole:
             self.end()
             return TERMINAL
@@ -303,10 +313,10 @@ class Reading:
         """May more usage come?  A later document decides anew."""
         if terminal or self.framing == "json" or self.finish_seen:
             return True
-        if self.framing == "eventstream" or outline.get("object") == b'"thread.run.step"':
+        if self.framing == "eventstream" or self._of_part:
             return False  # Bedrock's last message says so; a run's own usage comes after that of its steps
-        if kind == b'"message_start"' or (kind is not None and kind.startswith((b'"response.', b'"interaction.'))):
-            return False
+        if kind in _ANTHROPIC_STREAM or (kind is not None and kind.startswith((b'"response.', b'"interaction.'))):
+            return False  # without a reason to stop, a message's figures grow
         if "usageMetadata" in outline or "response.usageMetadata" in outline:
             return False
         # A chat chunk with choices may be one of many that carry usage.

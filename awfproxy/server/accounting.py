@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _INITIATORS: dict[str | None, Literal["agent", "user"]] = {None: "agent", "agent": "agent", "user": "user"}
 #: bytes of UTF-8 of a model's name in a record
 MODEL_MAX = 256
+#: whether an answer in this framing is a stream; of others (an array, a text) only the request can tell
+_STREAMED = {"sse": True, "ndjson": True, "eventstream": True, "json": False}
 
 
 def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None, bytes]:
@@ -64,7 +66,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     record.method = call.method.decode("ascii", "replace") or None
     record.path = route.path or None
     record.status = call.status
-    record.streaming = call.streaming
+    record.streaming = call.streaming if reading is None else _STREAMED.get(reading.framing, call.streaming)
     if model is not None:
         record.model = clip(model, MODEL_MAX)
     if request_model is not None:
@@ -94,7 +96,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     if call.client_request_id is not None:
         record.client_request_id = call.client_request_id.decode("ascii")
     if kind is not None:
-        record.feature = kind.name if ended is None else kind.shows
+        record.feature = kind.name if ended is None else kind.shows or kind.name
     record.response_id_hash = begun or ended
     if labels is not NO_LABELS:
         record.feature = labels.feature or record.feature
@@ -132,19 +134,21 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
 def _work(
     call: Call, port: Port, kind: Kind, reading: Reading, background: bool
 ) -> tuple[str | None, str | None]:
-    """The names of work that goes on after this answer, and of work that it is the first to show finished."""
+    """The names of work that goes on after this answer, and of work that it is the first to show finished.
+
+    A later answer about that work is one that its path asks for, or that made it go on (a run's tool outputs).
+    """
     if call.status is None or not 200 <= call.status < 300:
         return None, None
-    begun = goes_on(kind, background, reading)
+    begun = goes_on(kind, background, reading, whole=call.outcome == COMPLETE)
     if begun is not None:
         name = port.keyed_hash(begun)
         port.works.began(name)
         return name, None
-    work = call.route.work
+    work = call.route.work or (reading.object_id if kind.may_go_on and len(port.works) else None)
     if work is not None and is_over(work, reading) and (reading.final or call.outcome == COMPLETE):
         name = port.keyed_hash(work)
-        if name in port.works:
-            port.works.ended(name)
+        if port.works.ended(name):
             return None, name
     return None, None
 

@@ -20,7 +20,7 @@ from .test_decoders import PACKERS
 _EVENTS = [
     event({"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 5, "output_tokens": 1}}}),
     event({"type": "content_block_delta", "delta": {"text": "the word usage: {\"output_tokens\": 99}"}}),
-    event({"type": "message_delta", "usage": {"output_tokens": 7}}),
+    event({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 7}}),
     event({"type": "message_stop"}),
 ]
 _MEMBERS = [

@@ -42,6 +42,14 @@ def test_whole_numbers_are_counts(value: object, count: int | None) -> None:
     assert as_count(value) == count
 
 
+def test_copilots_details_are_added_up_by_type() -> None:
+    """A type may come in parts; what is no count is none of them (cases of AWF's api-proxy)."""
+    details = [("input", 100), ("input", 50), ("output", "nope"), ("mystery", 5), ("cache_write", None)]
+    items: list[Any] = [{"token_type": name, "token_count": count} for name, count in details]
+    usage, _, _ = read(json.dumps({"token_details": [*items, None]}))
+    assert (usage.input_tokens, usage.output_tokens, usage.cache_write_tokens) == (150, None, None)
+
+
 @pytest.mark.parametrize("text", ["null", "{}", "[]", "3", '{"a":"b"}', '{"a":{"b":null}}', '{"a":true}', "{", ""])
 def test_without_a_number_it_is_no_usage(text: str) -> None:
     """An empty object is not zero tokens."""

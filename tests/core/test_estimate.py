@@ -85,6 +85,21 @@ def test_any_call_has_an_estimate_within_bounds(
     assert estimate(kind_name, facts, prompt, None) == (given_in, 0)
 
 
+@given(st.integers(0, 9), st.integers(0, 6), st.text('A="', max_size=3))
+def test_no_base64_raises(letters: int, padding: int, more: str) -> None:
+    """What is none, or is cut off, shows no text."""
+    sample = Sample()
+    sample.take(f'{{"bytes":"{"A" * letters}{"=" * padding}{more}"}}'.encode())
+    assert output_tokens("invoke", "eventstream", 100, sample) == 3
+
+
+def test_the_limit_is_for_each_choice() -> None:
+    """A request for several answers allows as many times its limit."""
+    answer = scanned(b'{"choices":[{"message":{"content":"' + WORDS.encode() * 50 + b'"}}]}')
+    for n, most in ((None, 10), (0, 10), (1, 10), (3, 30)):
+        assert estimate("chat", Peek(max_output_tokens=10, n=n), 0, answer)[1] == most
+
+
 @given(st.sampled_from(KINDS), st.booleans(), st.integers(0, 10**9), st.integers(0, 10**6))
 def test_longer_prompts_are_never_fewer_tokens(kind_name: str, tools: bool, size: int, more: int) -> None:
     """No request is no tokens; any is at least one."""
@@ -174,6 +189,17 @@ def test_what_nobody_can_say_is_not_said() -> None:
     assert output("audio", b"\xff\xfb\x90" * 1000) is None
     assert output("embeddings", b'{"data":[{"embedding":[0.1,0.2]}]}') == 0
     assert estimate("audio", Peek(), prompt_bytes(b"--x", b"multipart/form-data; boundary=x"), None) == (None, 0)
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b\x08\0\0", b"no such coding"])
+def test_what_was_delivered_and_cannot_be_decoded_is_not_nothing(body: bytes) -> None:
+    """A coded answer that is damaged from its beginning, or cut before anything came out of it: not 0, but unknown."""
+    scanner = Scanner(b"text/event-stream", b"gzip", DecoderMemory())
+    assert estimate("chat", Peek(), 450, scanner)[1] == 0, "nothing came"
+    scanner.feed(body)
+    scanner.finish()
+    assert estimate("chat", Peek(), 450, scanner)[1] is None
+    assert estimate("embeddings", Peek(), 450, scanner)[1] == 0
 
 
 def test_pictures_in_a_prompt_are_not_taken_for_text() -> None:

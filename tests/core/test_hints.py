@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.core.hint_fields import Hints
-from awfproxy.core.hints import HEAD_SHARE, RESULT_SHARE, SYSTEM_SHARE, TOOLS_SHARE, TURN_SHARE, Hinter, conversational
+from awfproxy.core.hints import (
+    HEAD_SHARE,
+    RESULT_SHARE,
+    SYSTEM_SHARE,
+    SYSTEMS_MAX,
+    TOOLS_SHARE,
+    TURN_SHARE,
+    Hinter,
+    conversational,
+)
 from awfproxy.core.kinds import kind
 from awfproxy.core.records import RECORD_BYTES_MAX
 from awfproxy.core.request import look
@@ -126,7 +135,16 @@ def test_no_body_raises(body: Any) -> None:
 
 def test_shares_are_64_kb_together() -> None:
     """What is hashed of one request: two system prompts, the tools, the first messages, the newest turn."""
-    assert 2 * SYSTEM_SHARE + TOOLS_SHARE + HEAD_SHARE + TURN_SHARE == 64 * 1024
+    assert SYSTEMS_MAX * SYSTEM_SHARE + TOOLS_SHARE + HEAD_SHARE + TURN_SHARE == 64 * 1024
+
+
+def test_a_third_system_prompt_is_not_hashed() -> None:
+    """Wherever they stand."""
+    messages = [{"role": "system", "content": "c"}, {"role": "user", "content": "q"}]
+    two = seen({"system": "a", "instructions": "b"})
+    assert two.system_hash != seen({"system": "a"}).system_hash
+    assert seen({"system": "a", "instructions": "b", "systemInstruction": "c"}).system_hash == two.system_hash
+    assert seen({"system": "a", "instructions": "b", "messages": messages}).system_hash == two.system_hash
 
 
 @pytest.mark.parametrize(

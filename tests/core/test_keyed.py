@@ -76,6 +76,17 @@ def test_same_length_and_end_is_not_the_same() -> None:
     assert remembered.get(memoryview(b"b" + b"z" * 100)) is None
 
 
+def test_a_content_in_anothers_place_counts_once() -> None:
+    """Two of the same length and end take turns, and push out nothing else."""
+    remembered: Remembered[int] = Remembered()
+    remembered.put(memoryview(b"other"), 1)
+    end = bytes(REMEMBERED_LONGEST - 1)
+    for n in range(20):
+        remembered.put(memoryview(b"ab"[n % 2 : n % 2 + 1] + end), n)
+    assert remembered.get(memoryview(b"other")) == 1
+    assert remembered.get(memoryview(b"b" + end)) == 19
+
+
 def test_remembered_is_bounded() -> None:
     """In number, in bytes, and each by itself; the oldest goes first."""
     remembered: Remembered[int] = Remembered()

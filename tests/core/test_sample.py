@@ -49,6 +49,14 @@ def test_it_begins_where_the_text_does(before: int) -> None:
         assert sample.kept.count(b'"delta":"hello"') > 40
 
 
+@given(st.integers(0, 2 * WINDOW))
+def test_a_beginning_across_the_end_of_a_window_is_found(before: int) -> None:
+    """Wherever it lies."""
+    sample = sampled([b"x" * before, b'"delta" : "', b"y" * 3 * WINDOW])
+    assert sample.kept.startswith(b'"delta" : "')
+    assert sample.passed_over == before
+
+
 @pytest.mark.parametrize("byte", [b"x", b'"', b"\n", b"\\"])
 def test_the_search_has_an_end(byte: bytes) -> None:
     """Without text a little more than `SEARCHED` is looked at, and then no more is taken."""

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from awfproxy.core.document import read
+from awfproxy.core.fields import USAGE_LIMIT
 from awfproxy.core.scanner import DecoderMemory, Scanner
 from awfproxy.core.usage import Reading
 
@@ -84,6 +85,15 @@ def test_snapshots_that_are_passed_over_say_the_same(chunks: list[Any], cuts: li
     assert scanner.reading.usage == right.usage
     assert scanner.reading.final == right.final
     assert scanner.reading.errors == right.errors
+
+
+def test_a_usage_too_long_to_be_read_is_not_passed_over() -> None:
+    """As where it is decoded: the one before it counts."""
+    first = {"candidates": [], "modelVersion": "gemini", "usageMetadata": {"promptTokenCount": 1}}
+    long = first | {"usageMetadata": {"promptTokenCount": 2} | {f"a{n}": n for n in range(USAGE_LIMIT // 9)}}
+    usage = scan([event(first), event(first), event(long)]).reading.usage
+    assert usage is not None
+    assert usage.input_tokens == 1
 
 
 def test_snapshots_are_not_decoded() -> None:

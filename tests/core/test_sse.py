@@ -303,6 +303,21 @@ def test_the_finish_reason_is_seen_in_passing() -> None:
         assert scanner.reading.finish_seen
 
 
+@pytest.mark.parametrize("reason", ["", "null"])
+@pytest.mark.parametrize("usage", [None, USAGE])
+def test_a_finish_reason_that_is_none(reason: str, usage: Any) -> None:
+    """Some servers write an empty text, or the word, until there is one: whoever leaves then leaves before the end."""
+    for separators in ((",", ":"), (", ", ": ")):
+        scanner = Scanner(b"", b"", DecoderMemory())
+        for text in "abc":
+            scanner.feed(event(json.dumps(chunk(text, reason) | {"usage": usage}, separators=separators)))
+        assert not scanner.reading.finish_seen
+        assert not scanner.reading.final
+        scanner.feed(event(json.dumps(chunk("d", "stop") | {"usage": usage}, separators=separators)))
+        assert scanner.reading.finish_seen
+        assert scanner.reading.final is (usage is not None)
+
+
 @pytest.mark.parametrize(
     "documents",
     [[{"odd": 1}] * 20 + [{"usage": USAGE}], [{"usage": USAGE}, {"usage": None}], [{"x": {"y": 1}}, {"usage": USAGE}]],

@@ -28,6 +28,7 @@ def test_anthropic_deltas_are_laid_over_the_start() -> None:
     assert reading.usage is not None
     assert reading.usage.output_tokens == 1
     take(reading, {"type": "message_delta", "usage": {"output_tokens": 7, "cache_read_input_tokens": None}})
+    assert not reading.final, "without a reason to stop, more may come"
     take(
         reading,
         {
@@ -96,6 +97,28 @@ def test_usage_in_each_chunk_is_final_with_the_last() -> None:
     take(other, chunk("a", usage={"prompt_tokens": 4}))
     other.end()
     assert other.final
+
+
+def test_code_assist_wraps_geminis_documents() -> None:
+    """Its finish reasons are in the wrapper too: with them the figures are the last ones."""
+    for end in ({"candidates": [{"finishReason": "STOP"}]}, {"promptFeedback": {"blockReason": "SAFETY"}}):
+        reading = Reading()
+        take(reading, {"response": {"candidates": [{}], "usageMetadata": {"promptTokenCount": 5}}})
+        assert not reading.final
+        take(reading, {"response": end | {"usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 7}}})
+        assert reading.final
+        assert reading.usage is not None
+        assert reading.usage.output_tokens == 7
+
+
+def test_copilots_details_inside_a_response() -> None:
+    """They count there as they do at the top, when there is nothing else."""
+    details = {"token_details": [{"token_type": "input", "token_count": 7}]}
+    for document in ({"copilot_usage": details}, {"response": {"copilot_usage": details}}):
+        reading = Reading()
+        take(reading, document)
+        assert reading.usage is not None
+        assert reading.usage.input_tokens == 7
 
 
 def test_responses_are_final_with_their_terminal_event() -> None:

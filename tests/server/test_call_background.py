@@ -260,3 +260,62 @@ def test_stored_answers_are_not_read_when_nothing_goes_on() -> None:
     last = list(stage.port.calls)[-1]
     assert last.answer is not None
     assert last.answer.scanner is not None
+
+
+RUN_USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
+STEP_USAGE = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+
+
+def run(status: str, usage: object = None) -> bytes:
+    """A run of the Assistants API."""
+    return json.dumps({"id": "run_1", "object": "thread.run", "status": status, "model": "m", "usage": usage}).encode()
+
+
+def step(usage: object = None) -> bytes:
+    """One of its steps."""
+    return json.dumps({"id": "step_1", "object": "thread.run.step", "run_id": "run_1", "usage": usage}).encode()
+
+
+def streamed(*documents: bytes) -> bytes:
+    """A whole answer of these and the end mark."""
+    return SSE_HEAD + b"".join(chunk(b"event: x\ndata: %b\n\n" % each) for each in (*documents, b"[DONE]")) + END
+
+
+RUNS = b"/v1/threads/t/runs"
+OUTPUTS = b"/v1/threads/t/runs/run_1/submit_tool_outputs"
+WAITING = streamed(run("queued"), step(), run("requires_action"))
+WAITING_AFTER_A_STEP = streamed(run("queued"), step(STEP_USAGE), run("requires_action"))
+FINISHED = streamed(run("queued"), step(STEP_USAGE), run("completed", RUN_USAGE))
+
+
+@pytest.mark.parametrize("first", [response(run("queued")), WAITING, WAITING_AFTER_A_STEP])
+@pytest.mark.parametrize("asked_before", [False, True])
+def test_a_run_that_waits_for_its_tools_is_counted_once(first: bytes, asked_before: bool) -> None:
+    """Its last figures are of all its steps: not an estimate before them, nor the same again when it is asked for."""
+    stage = Stage()
+    client = stage.client()
+    ask(stage, client, first, path=RUNS, method=b"POST")
+    assert told(stage) == [("none", "background")]
+    if asked_before:
+        ask(stage, client, response(run("requires_action")), path=RUNS + b"/run_1")
+    ask(stage, client, FINISHED, path=OUTPUTS, method=b"POST")
+    for _ in range(2):
+        ask(stage, client, response(run("completed", RUN_USAGE)), path=RUNS + b"/run_1")
+    assert counted(stage) == [(OUTPUTS.decode(), "reported")]
+    usage = usages(stage)[0]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["feature"]) == (9, 12, "assistants")
+    hashes = [line["response_id_hash"] for line in requests(stage) if "response_id_hash" in line]
+    assert len(hashes) == 2, "a restart reads that it ended"
+    assert len(set(hashes)) == 1
+
+
+def test_a_run_whose_stream_is_cut_has_what_its_steps_told() -> None:
+    """Not the last word: partial."""
+    stage = Stage()
+    client = stage.client()
+    client.receive(request(b"{}", path=RUNS))
+    stage.turn()
+    stage.upstream.receive(WAITING_AFTER_A_STEP[:-120])
+    stage.upstream.end()
+    stage.turn()
+    assert counted(stage) == [(RUNS.decode(), "partial")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import threading
 from pathlib import Path
@@ -54,6 +55,23 @@ def test_what_is_no_key_ends_the_start(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(HintKeyError, match=f"{NAME} is not a key of 32 bytes"):
         hint_key(str(tmp_path))
     assert (tmp_path / NAME).read_bytes() == content
+
+
+def test_a_fifo_does_not_stop_the_start(tmp_path: Path) -> None:
+    """Nobody writes into it: it is empty, and so no key."""
+    os.mkfifo(tmp_path / NAME)
+
+    def waited(*_: object) -> None:
+        raise TimeoutError("opening it waits")
+
+    before = signal.signal(signal.SIGALRM, waited)
+    signal.alarm(5)
+    try:
+        with pytest.raises(HintKeyError, match=f"{NAME} is not a key"):
+            hint_key(str(tmp_path))
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
