@@ -16,7 +16,8 @@ DOWNWARD = {
     "core": {"core"},
     "wire": {"wire", "core"},
     "configuration": {"configuration", "core"},
-    "server": {"server", "wire", "core"},
+    "ledger": {"ledger", "core"},
+    "server": {"server", "wire", "ledger", "core"},
     "report": {"report", "core"},
     "cli": {"cli", "report", "configuration", "core", "simulator"},
     "simulator": {"simulator", "report", "core"},
@@ -24,7 +25,7 @@ DOWNWARD = {
     "uvloop_reactor": {"uvloop_reactor"},
 }
 #: Floors without Twisted, treq and whatever else brings a reactor.
-WITHOUT_TWISTED = ("core", "wire", "configuration", "report", "cli")
+WITHOUT_TWISTED = ("core", "wire", "ledger", "configuration", "report", "cli")
 #: What only floors above `core` may use: clocks, files, sockets, threads.
 IMPURE = {
     "asyncio",

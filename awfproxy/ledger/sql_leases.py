@@ -1,0 +1,242 @@
+"""Windows and leases in SQL: an account is loaded under its lock, changed by `lending`, and what changed is stored.
+
+The lock: on PostgreSQL the window's row, which every transaction takes before it looks at leases, and several of them
+in the order of their keys; on SQLite the one that a writing transaction begins with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import Any, Final
+
+from msgspec import structs
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from awfproxy.core.budgets import Scope
+from awfproxy.ledger.database import Database
+from awfproxy.ledger.facts import Grant, Held, Holder, Loss, Release, Standing, Window
+from awfproxy.ledger.lending import Account, Lease
+from awfproxy.ledger.tables import leases, windows
+
+# Statements are made once: to put one together costs as much as to run it.
+
+
+def _given(table: Table, *names: str) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == bindparam(name) for name in names))
+
+
+_NAMED: Final = select(windows).where(_given(windows, "port", "kind", "name", "period", "measure", "starts_at"))
+_NAMED_LOCKED: Final = _NAMED.with_for_update()
+_HELD: Final = select(leases.c.window_id).where(_given(leases, "instance", "worker"))
+_HELD_LOCKED: Final = select(windows).where(windows.c.id.in_(_HELD)).order_by(windows.c.id).with_for_update()
+_OVERDUE: Final = select(leases.c.window_id).where(leases.c.dead.is_(False), leases.c.expires_at <= bindparam("now"))
+_OVERDUE_LOCKED: Final = select(windows).where(windows.c.id.in_(_OVERDUE)).order_by(windows.c.id).with_for_update()
+_LEASES: Final = select(leases).where(leases.c.window_id.in_(bindparam("ids", expanding=True)))
+_AT: Final = and_(
+    leases.c.window_id == bindparam("at_window"),
+    leases.c.instance == bindparam("at_instance"),
+    leases.c.worker == bindparam("at_worker"),
+)
+_CHANGE: Final = update(windows).where(windows.c.id == bindparam("at_window"))
+_ADD: Final = insert(leases)
+_ALTER: Final = update(leases).where(_AT)
+_END: Final = delete(leases).where(_AT)
+
+
+class SqlLeases:
+    """The windows' part of `interface.Ledger`."""
+
+    _database: Database
+
+    def _shown(self, connection: Connection, window: Window) -> int:
+        raise NotImplementedError  # the rows' part
+
+    def window(self, window: Window, now: float) -> Standing | None:
+        with self._database.read() as connection:
+            loaded = _Loaded(connection)
+            return loaded.account(window).standing(now) if loaded.load(_NAMED, _identity(window)) else None
+
+    def windows(self, now: float) -> list[Window]:
+        with self._database.read() as connection:
+            return sorted(map(_window, connection.execute(select(windows).where(windows.c.ends_at > now))))
+
+    def borrow(
+        self, holder: Holder, held: Held, *, cap: int, need: int, most: int, now: float, expires_at: float
+    ) -> Grant:
+        with self._database.write() as connection:
+            loaded = self._opened(connection, [held.window])
+            account = loaded.account(held.window)
+            grant = account.borrow(holder, held, cap=cap, need=need, most=most, now=now, expires_at=expires_at)
+            loaded.store()
+        return grant
+
+    def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
+        with self._database.write() as connection:
+            loaded = self._opened(connection, [held.window])
+            grant = loaded.account(held.window).give_back(holder, held, now)
+            loaded.store()
+        return grant
+
+    def close_lease(self, holder: Holder, held: Held) -> None:
+        with self._database.write() as connection:
+            loaded = self._opened(connection, [held.window])
+            loaded.account(held.window).close(holder, held)
+            loaded.store()
+
+    def heartbeat(self, holder: Holder, helds: Sequence[Held], now: float, expires_at: float) -> list[Grant]:
+        with self._database.write() as connection:
+            loaded = self._opened(connection, [held.window for held in helds], holder)
+            grants = [loaded.account(held.window).beat(holder, held, now, expires_at) for held in helds]
+            loaded.store()
+        return grants
+
+    def settle_dead(self, holder: Holder, helds: Sequence[Held]) -> list[Loss]:
+        figures = {held.window: held for held in helds}
+        with self._database.write() as connection:
+            loaded = self._opened(connection, figures, holder)
+            losses = [account.settle(holder, figures.get(account.window)) for account in loaded.accounts()]
+            loaded.store()
+        return losses
+
+    def give_up(self, holder: Holder) -> list[Loss]:
+        with self._database.write() as connection:
+            loaded = self._opened(connection, [], holder)
+            losses = [Loss(holder, account.window, account.give_up(holder)) for account in loaded.accounts()]
+            loaded.store()
+        return losses
+
+    def expire(self, now: float) -> list[Loss]:
+        with self._database.read() as connection:
+            if connection.execute(_OVERDUE, {"now": now}).first() is None:
+                return []  # as nearly always: no lock is taken
+        with self._database.write() as connection:
+            loaded = _Loaded(connection)
+            loaded.load(_OVERDUE_LOCKED, {"now": now})
+            losses = [loss for account in loaded.accounts() for loss in account.expire(now)]
+            loaded.store()
+        return losses
+
+    def release_lost(self, window: Window) -> Release | None:
+        with self._database.write() as connection:
+            loaded = _Loaded(connection)
+            if not loaded.load(_NAMED_LOCKED, _identity(window)):
+                return None
+            release = loaded.account(window).release(self._shown(connection, window))
+            loaded.store()
+        return release
+
+    def recount(self, window: Window) -> None:
+        with self._database.write() as connection:
+            loaded = _Loaded(connection)
+            if loaded.load(_NAMED_LOCKED, _identity(window)):
+                loaded.account(window).recount(self._shown(connection, window))
+                loaded.store()
+
+    def forget(self, before: float) -> int:
+        with self._database.write() as connection:
+            return connection.execute(delete(windows).where(windows.c.ends_at < before)).rowcount
+
+    def _opened(self, connection: Connection, named: Iterable[Window], holder: Holder | None = None) -> _Loaded:
+        """The accounts in which ``holder`` has leases, and those of these windows, made if there are none; locked."""
+        loaded = _Loaded(connection)
+        if holder is not None:
+            loaded.load(_HELD_LOCKED, structs.asdict(holder))
+        for window in sorted(named):
+            if window not in loaded and not loaded.load(_NAMED_LOCKED, _identity(window)):
+                _open_account(connection, window, self._shown(connection, window))
+                loaded.load(_NAMED_LOCKED, _identity(window))
+        return loaded
+
+
+class _Loaded:
+    """Accounts as they were loaded, and as they are now."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._accounts: dict[Window, Account] = {}
+        self._ids: dict[Window, int] = {}
+        self._before: dict[Window, Account] = {}
+
+    def __contains__(self, window: Window) -> bool:
+        return window in self._accounts
+
+    def account(self, window: Window) -> Account:
+        return self._accounts[window]
+
+    def accounts(self) -> list[Account]:
+        return list(self._accounts.values())
+
+    def load(self, query: Select[Any], values: dict[str, Any]) -> bool:
+        """Add the accounts of the windows that are found; whether there was one."""
+        found = {row.id: row for row in self._connection.execute(query, values)}
+        if not found:
+            return False
+        held: dict[int, dict[Holder, Lease]] = {number: {} for number in found}
+        for row in self._connection.execute(_LEASES, {"ids": list(found)}):
+            lease = Lease(row.granted, row.spent, row.reserved, row.lost, row.dead, row.expires_at)
+            held[row.window_id][Holder(row.instance, row.worker)] = lease
+        for number, row in found.items():
+            account = Account(_window(row), row.committed, row.lost, row.wanted_until, held[number])
+            before = {holder: copy(lease) for holder, lease in account.leases.items()}
+            self._ids[account.window] = number
+            self._accounts[account.window] = account
+            self._before[account.window] = structs.replace(account, leases=before)
+        return True
+
+    def store(self) -> None:
+        """Write what changed."""
+        execute = self._connection.execute
+        changed, added, altered, ended = [], [], [], []
+        for window, account in self._accounts.items():
+            number, before = self._ids[window], self._before[window]
+            if _figures(account) != _figures(before):
+                changed.append({"at_window": number, **_figures(account)})
+            for holder, lease in account.leases.items():
+                old = before.leases.get(holder)
+                if old is None:
+                    key = {"window_id": number, "instance": holder.instance, "worker": holder.worker}
+                    added.append(key | structs.asdict(lease))
+                elif lease != old:
+                    altered.append(_key(number, holder) | structs.asdict(lease))
+            ended += [_key(number, holder) for holder in before.leases.keys() - account.leases.keys()]
+        if changed:
+            execute(_CHANGE, changed)
+        if added:
+            execute(_ADD, added)
+        if altered:
+            execute(_ALTER, altered)
+        if ended:
+            execute(_END, ended)
+
+
+def _key(number: int, holder: Holder) -> dict[str, Any]:
+    return {"at_window": number, "at_instance": holder.instance, "at_worker": holder.worker}
+
+
+def _figures(account: Account) -> dict[str, Any]:
+    return {"committed": account.committed, "lost": account.lost, "wanted_until": account.wanted_until}
+
+
+def _open_account(connection: Connection, window: Window, shown: int) -> None:
+    """Another process may do the same at once: the first one's stays."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = _identity(window) | {"ends_at": window.end, "committed": shown, "lost": 0, "wanted_until": 0.0}
+    connection.execute(dialect.insert(windows).values(values).on_conflict_do_nothing())
+
+
+def _identity(window: Window) -> dict[str, Any]:
+    scope = window.scope
+    return {
+        "port": scope.port,
+        "kind": scope.kind,
+        "name": scope.name,
+        "period": window.period,
+        "measure": window.measure,
+        "starts_at": window.start,
+    }
+
+
+def _window(row: Row[Any]) -> Window:
+    return Window(Scope(row.port, row.kind, row.name), row.period, row.starts_at, row.ends_at, row.measure)
