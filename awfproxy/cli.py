@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from awfproxy.commands.budget import budget
+from awfproxy.commands.ledger import ledger
+
 if TYPE_CHECKING:
     from awfproxy.core.settings import Settings
 
@@ -49,12 +52,15 @@ def config() -> None:
 def check(config: str | None) -> None:
     """Say all that is wrong with the configuration.
 
-    Exits 0 if the proxy would start with it, 1 if not. Remarks about what would work but is likely not meant go to
-    standard error.
+    Exits 0 if the proxy would start with it, 1 if not: also where it asks for what this version does not do. Remarks
+    about what would work but is likely not meant go to standard error.
     """
+    from awfproxy.core.unsupported import unsupported
     from awfproxy.report.effective import limits_of_this_version
 
     settings = _load(config)
+    if lines := unsupported(settings):
+        _refuse(lines)
     for line in (*settings.warnings, *limits_of_this_version(settings)):
         click.echo(f"note: {line}", err=True)
     ports = "1 port" if len(settings.ports) == 1 else f"{len(settings.ports)} ports"
@@ -75,6 +81,10 @@ def show(config: str | None, form: str) -> None:
     for line in settings.warnings:
         click.echo(f"note: {line}", err=True)
     click.echo(effective(settings, form), nl=False)
+
+
+awf.add_command(budget)
+awf.add_command(ledger)
 
 
 @awf.group()

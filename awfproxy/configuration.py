@@ -15,7 +15,7 @@ from awfproxy.core.secret import SECRET_MAX, Secret, SecretError
 from awfproxy.core.settings import Settings, SettingsError
 from awfproxy.core.settings_environment import from_environment
 from awfproxy.core.settings_file import from_file
-from awfproxy.core.toml_tables import Document
+from awfproxy.core.toml_document import Document
 
 #: Bytes of the largest configuration file read.  A thousand ports fit; a log file given by mistake does not.
 CONFIGURATION_MAX = 1024 * 1024
@@ -155,4 +155,23 @@ def log_dir(environ: Mapping[str, str]) -> str:
     found = environment.log_dir(awf=path is None)
     if found is None:
         raise SettingsError(["There is no folder of logs; set AWF_TOKEN_LOG_DIR (or HOME), or name the files to read."])
+    return found[0]
+
+
+def state_dir(config_path: str | None, environ: Mapping[str, str]) -> str:
+    """The folder in which the proxy of this file and environment keeps its state, found without its keys; absolute.
+
+    :param config_path: as `load` has it
+    :raises SettingsError: where nothing says which, or the file cannot be read
+    """
+    directory = os.getcwd()
+    environment = Environment(environ, directory)
+    path = config_path or environment.get("AWFPROXY_CONFIG")
+    if path is not None:
+        given = Document(_text_of(path), path).service.state_dir
+        if given is not None:
+            return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
+    found = environment.state_dir()
+    if found is None:
+        raise SettingsError(["There is no folder of state; set AWFPROXY_STATE_DIR (or HOME), or name the file."])
     return found[0]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 BENCH = pathlib.Path(__file__).resolve().parent
-PARTS = ("scanner", "request", "journal", "ledger")
+PARTS = ("scanner", "request", "journal", "ledger", "admission")
 PART_SECONDS = 120  # a part that takes longer is stuck
 
 

@@ -127,6 +127,17 @@ def test_config_check_of_a_wrong_file(tmp_path: Path) -> None:
     assert "\x1b" not in result.stderr
 
 
+def test_config_check_of_what_is_not_supported(tmp_path: Path) -> None:
+    """The proxy would not start with it: exit 1, each a line on standard error."""
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG + '[ports.a.budget]\nenabled = true\nhard_cap_usd = 5\nwebhook = "http://a.test/"\n')
+    result = run("config", "check", "--config", str(path), env={"MY_KEY": "k"})
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert [line.split(" ")[1] for line in result.stderr.splitlines()] == [
+        "`ports.a.budget.hard_cap_usd`", "`ports.a.budget.webhook`",
+    ]  # fmt: skip
+
+
 def test_config_check_without_anything() -> None:
     """The environment alone, and no key in it."""
     result = run("config", "check", env={"HOME": "/home/me"})
@@ -152,6 +163,46 @@ def test_config_show_has_every_setting_and_no_secret(form: str, tmp_path: Path) 
         assert shown["service.log_dir"]["source"] == "environment HOME"
     else:
         assert 'ports.a.listen = "tcp:1:interface=127.0.0.1"' in result.stdout
+
+
+BUDGETS = """
+[service]
+ledger = "postgresql://awf:sesame@db.example/awf"
+[ports.a.limits]
+requests_per_minute = 5
+[ports.a.budget]
+enabled = true
+webhook = "https://hooks.example/sesame"
+[ports.a.clients.ci]
+key = { env = "CLIENT_KEY" }
+budget = { enabled = true, hard_cap_usd = 2.5 }
+[ports.a.features."code review"]
+"""
+
+
+@pytest.mark.parametrize("form", ["pretty", "json"])
+def test_config_show_has_limits_budgets_and_clients(form: str, tmp_path: Path) -> None:
+    """Under the names of the file, each with its source; keys, passwords and webhooks are secrets."""
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG + BUDGETS)
+    env = {"MY_KEY": "sk-the-key", "CLIENT_KEY": "sesame-sesame-sesame"}
+    result = run("config", "show", "--config", str(path), "--format", form, env=env)
+    assert result.exit_code == 0
+    assert "sesame" not in result.output
+    if form == "json":
+        shown = json.loads(result.stdout)
+        assert shown["service.ledger"]["value"] == "postgresql://awf@db.example/awf (with a password)"
+        assert shown["ports.a.limits.requests_per_minute"] == {"value": 5, "source": f"{path}:9"}
+        assert shown["ports.a.limits.requests_per_hour"] == {"value": None, "source": "default"}
+        assert shown["ports.a.budget.enabled"]["value"] is True
+        assert shown["ports.a.budget.webhook"]["value"] == "set"
+        assert shown["ports.a.clients.ci.key"] == {"value": "set", "source": f"{path}:14, environment CLIENT_KEY"}
+        assert shown["ports.a.clients.ci.user"]["value"] == "ci"
+        assert shown["ports.a.clients.ci.budget.hard_cap_usd"] == {"value": 2.5, "source": f"{path}:15"}
+        assert shown["ports.a.features.code review.budget.enabled"]["value"] is False
+        assert not [key for key in shown if key.endswith((".name", ".clients", ".features", ".keyless"))]
+    else:
+        assert "ports.a.limits.requests_per_minute = 5" in result.stdout
 
 
 def test_a_reader_that_leaves_early_is_no_traceback(records: Path) -> None:

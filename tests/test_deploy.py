@@ -18,7 +18,7 @@ from awfproxy import configuration
 from awfproxy.core.endpoints import parse_endpoint
 from awfproxy.core.settings import ADMIN, Settings
 from awfproxy.server.network import BACKLOG
-from awfproxy.server.service import FILES_WANTED, FLUSH_SECONDS
+from awfproxy.server.ports import FILES_WANTED, FLUSH_SECONDS
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 TOML = DEPLOY / "awfproxy.toml"

@@ -20,9 +20,10 @@ import pytest
 
 from awfproxy import configuration
 from awfproxy.cli import awf
-from awfproxy.core import refusals
+from awfproxy.core import limit_refusals, refusals
 from awfproxy.core.outcomes import OUTCOMES
 from awfproxy.core.providers import PROVIDERS
+from awfproxy.core.rates import CONCURRENT, WINDOWS
 from awfproxy.core.refusals import Refusal
 from awfproxy.server.exposition import FAMILIES
 
@@ -34,18 +35,37 @@ RUNNING = ROOT / "docs" / "running.md"
 #: Numbers of `server` and `wire` that bound nothing that anybody could meet.
 NO_BOUNDS = {
     "server.accounting.MODEL_MAX",  # a name in a record: it is cut with the others
-    "server.hint_key.DIRECTORY_MODE",
-    "server.hint_key.FILE_MODE",
+    "server.admin_socket.DIRECTORY_MODE",
+    "server.bookkeeper.FAILURES_TOLERATED",  # half a second
+    "server.books.MARK_BYTES",
+    "server.holdings_file.DIRECTORY_MODE",
+    "server.holdings_file.FILE_MODE",
+    "server.holdings_file.PLACE_BYTES",  # derived from core.labels.LABEL_MAX
+    "server.installation.ID_BYTES",
     "server.journal.RETRY_FIRST",  # told in the row of RETRY_MAX
+    "server.journal_tail.KNOWN_BY",
+    "server.journal_tail.USUAL_LINE",
+    "server.kept_file.DIRECTORY_MODE",
+    "server.kept_file.FILE_MODE",
+    "server.lease.LOW_PART",
+    "server.leased_allowance.ASK_EVERY",  # how often is looked for what is waited for
+    "server.leased_allowance.READY_EVERY",
+    "server.ledger_thread.RETRY_FIRST",  # told in the row of RETRY_MAX
     "server.logfile.DIRECTORY_MODE",
     "server.logfile.FILE_MODE",
     "server.reactor_network.NO_TIMEOUT",  # its caller's is shorter
     "server.recovery.BATCH_LINES",  # at a start after a crash, and derived from BATCH_MAX
     "server.recovery.ROTATED_MAX",
     "server.recovery.TAIL_BYTES",
-    "server.service.GC_THRESHOLD",
+    "server.recovery.TAIL_MOST",
+    "server.ports.GC_THRESHOLD",
+    "server.shared_works.NAME",  # bytes of a keyed hash, as text
+    "server.shared_works.TABLE",  # derived from core.background.WORKS_MAX
+    "server.tail_mark.SIZE",
     "server.tallies.MODEL_LABEL_MAX",  # the length of a label's text
     "server.tls.RECORD",
+    "server.worker.FENCE_LOOK",  # how often is looked for what is waited for
+    "server.worker_process.LOOK_EVERY",
     "wire.requests.DIRECT_MIN",  # where a copy is saved
 }
 
@@ -183,6 +203,7 @@ def test_every_bound_is_in_the_table() -> None:
 def refusals_of_the_server() -> Iterator[Refusal]:
     """One of each refusal that the server makes."""
     arguments: dict[str, Any] = {"provider": PROVIDERS["openai"], "port": "", "limit": 1, "code": "", "message": ""}
+    arguments["presented"] = True
     for path in (ROOT / "awfproxy" / "server").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "refusals":
@@ -201,6 +222,8 @@ def test_every_refusal_is_explained() -> None:
         assert re.search(rf"^\| {status} .*`{code}`", section, re.MULTILINE), code
     # the one whose code the server gives
     assert "`malformed_request`" in section
+    for code in ("client_key_missing", *limit_refusals.REASONS, CONCURRENT, *(name for name, _ in WINDOWS)):
+        assert f"`{code}`" in section, code
 
 
 def test_outcomes_that_are_named_exist() -> None:
@@ -222,10 +245,11 @@ def test_the_ports_of_the_readme_are_those_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if blocks(ROOT / name, "toml")])
 def test_configurations_on_the_pages_are_right(name: str, tmp_path: Path) -> None:
-    """Each TOML block loads as it stands, once its key file is there."""
-    key = tmp_path / "openai.key"
-    key.write_text("key")
-    key.chmod(0o600)
+    """Each TOML block loads as it stands, once its key files are there."""
+    for file, value in (("openai.key", "key"), ("ci.key", "0123456789abcdef")):
+        key = tmp_path / file
+        key.write_text(value)
+        key.chmod(0o600)
     for text in blocks(ROOT / name, "toml"):
         path = tmp_path / "awfproxy.toml"
         path.write_text(text)

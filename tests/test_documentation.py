@@ -1,15 +1,36 @@
 """What can be configured is documented: a key, a variable or a default that is missing from the page fails here."""
 
+import inspect
 import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from awfproxy.core import unsupported as unsupported_module
 from awfproxy.core.environment import OTHER_NAMES, OWN_NAMES
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.settings import ADMIN
-from awfproxy.core.toml_tables import LATER_PORT, LATER_SERVICE, PortTable, ServiceTable
+from awfproxy.core.settings_clients import CLIENT_KEY_MIN
+from awfproxy.core.toml_tables import (
+    BudgetTable,
+    ClientTable,
+    FeatureTable,
+    LimitsTable,
+    PortBudgetTable,
+    PortTable,
+    ServiceTable,
+)
+
+#: the tables of a file, and the headings of the page under which their keys stand
+TABLES = [
+    ("### `[service]`", ServiceTable),
+    ("### `[ports.NAME]`", PortTable),
+    ("### `[ports.NAME.limits]`", LimitsTable),
+    ("### `[ports.NAME.budget]`", PortBudgetTable),
+    ("### `[ports.NAME.clients.CLIENT]`", ClientTable),
+    ("### `[ports.NAME.features.FEATURE]`", FeatureTable),
+]
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "configuration.md").read_text()
 
@@ -21,20 +42,22 @@ def rows(heading: str) -> dict[str, list[str]]:
     return {row[0].strip("| `"): row for row in cells}
 
 
-@pytest.mark.parametrize(("heading", "table"), [("### `[service]`", ServiceTable), ("### `[ports.NAME]`", PortTable)])
+@pytest.mark.parametrize(("heading", "table"), TABLES)
 def test_every_key_is_in_its_table(heading: str, table: type[msgspec.Struct]) -> None:
     """No key is missing, and none is there that the file does not have."""
     assert set(rows(heading)) == set(table.__struct_fields__)
 
 
-@pytest.mark.parametrize(("heading", "table"), [("### `[service]`", ServiceTable), ("### `[ports.NAME]`", PortTable)])
+@pytest.mark.parametrize(("heading", "table"), TABLES)
 def test_the_defaults_are_those_of_the_program(heading: str, table: type[msgspec.Struct]) -> None:
     """Numbers and words that the program starts from."""
     documented = rows(heading)
     for field in msgspec.structs.fields(table):
         if isinstance(field.default, int | float | str):
             default = f"{field.default:.0f}" if isinstance(field.default, float) else str(field.default)
-            assert documented[field.name][1].strip("`") == default
+            assert documented[field.name][1].strip("`") == (
+                default.lower() if isinstance(field.default, bool) else default
+            )
     assert rows("### `[service]`")["admin"][1] == f"`{ADMIN}`"
 
 
@@ -55,8 +78,22 @@ def test_every_provider_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", documented)) == set(PROVIDERS)
 
 
-def test_what_comes_later_is_documented_as_refused() -> None:
-    """Whoever copies a newer file learns why it is not taken."""
+def test_budgets_of_clients_and_features_have_the_keys_of_a_ports_own() -> None:
+    """But for those that hold for the whole port, which the page names."""
+    more = set(PortBudgetTable.__struct_fields__) - set(BudgetTable.__struct_fields__)
+    paragraph = next(part for part in PAGE.split("\n\n") if part.startswith("Budgets of clients and features"))
+    assert set(re.findall(r"`(\w+)`", paragraph)) == more
+
+
+def test_the_shortest_key_is_documented() -> None:
+    """The number is the program's."""
+    assert f"At least {CLIENT_KEY_MIN} bytes" in rows("### `[ports.NAME.clients.CLIENT]`")["key"][2]
+
+
+def test_what_is_not_kept_yet_is_documented_as_refused() -> None:
+    """Whoever writes a setting that this version would not keep learns why it is not taken."""
     paragraph = next(part for part in PAGE.split("\n\n") if "not supported in this version" in part)
-    for key in (*LATER_PORT, *LATER_SERVICE):
+    keys = re.findall(r"[\".](\w+)\"", inspect.getsource(unsupported_module))
+    assert keys
+    for key in keys:
         assert f"`{key}`" in paragraph, key

@@ -19,13 +19,15 @@ DOWNWARD = {
     "ledger": {"ledger", "core"},
     "server": {"server", "wire", "ledger", "core"},
     "report": {"report", "core"},
-    "cli": {"cli", "report", "configuration", "core", "simulator"},
+    "commands": {"commands", "report", "configuration", "ledger", "core"},
+    "cli": {"cli", "commands", "report", "configuration", "core", "simulator"},
     "simulator": {"simulator", "report", "core"},
     "tap": {"tap", "server", "wire", "core", "configuration", "uvloop_reactor"},
+    "worker": {"worker", "server", "uvloop_reactor"},
     "uvloop_reactor": {"uvloop_reactor"},
 }
 #: Floors without Twisted, treq and whatever else brings a reactor.
-WITHOUT_TWISTED = ("core", "wire", "ledger", "configuration", "report", "cli")
+WITHOUT_TWISTED = ("core", "wire", "ledger", "configuration", "report", "commands", "cli")
 #: What only floors above `core` may use: clocks, files, sockets, threads.
 IMPURE = {
     "asyncio",
@@ -112,8 +114,8 @@ def test_every_module_opens_with_its_rules(module: str, path: Path) -> None:
 
 
 def test_one_function_imports_the_reactor() -> None:
-    """The reactor is an argument everywhere but at the front doors: the plugin's and the simulator's."""
-    doors = {"awfproxy.tap", "awfproxy.simulator.__main__"}
+    """The reactor is an argument everywhere but at the front doors: the plugin's, a worker's and the simulator's."""
+    doors = {"awfproxy.tap", "awfproxy.worker", "awfproxy.simulator.__main__"}
     for module, path in modules():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == "twisted.internet":

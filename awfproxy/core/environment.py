@@ -11,7 +11,9 @@ import posixpath
 from collections.abc import Mapping
 
 from awfproxy.core.endpoints import LOOPBACK
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.settings import Proxy, Upstream
+from awfproxy.core.toml_tables import COUNT_MAX, WORKERS_MAX
 from awfproxy.core.urls import goes_direct, parse_allowed_host, parse_proxy
 
 #: Every variable of our own, for the warning about misspelt ones and for the documentation's test.
@@ -41,8 +43,13 @@ OTHER_NAMES = (
     "XDG_STATE_HOME",
 )
 
-#: AWF's rates, which mean something only where AWF_RATE_LIMIT_ENABLED is true.
-_RATES = ("AWF_RATE_LIMIT_RPM", "AWF_RATE_LIMIT_RPH", "AWF_RATE_LIMIT_BYTES_PM")
+#: AWF's rates, which mean something only where AWF_RATE_LIMIT_ENABLED is true; the limits they set, and what AWF's
+#: api-proxy takes where one is not set (gh-aw-firewall, containers/api-proxy/rate-limiter.js).
+_RATES = (
+    ("AWF_RATE_LIMIT_RPM", "requests_per_minute", 600),
+    ("AWF_RATE_LIMIT_RPH", "requests_per_hour", 1000),
+    ("AWF_RATE_LIMIT_BYTES_PM", "bytes_per_minute", 50 * 1024 * 1024),
+)
 
 #: Variables of the test suite, which runs the proxy in its own environment.
 _TESTS = ("AWFPROXY_CORPUS", "AWFPROXY_TEST_REACTOR")
@@ -72,8 +79,8 @@ class Environment:
         #: the variable that names the CONNECT proxy; None: there is none
         self.proxy_source: str | None = None
         self._proxy = self._read_proxy()
-        if self.get("AWFPROXY_WORKERS") not in (None, "1"):
-            self.faults.append("AWFPROXY_WORKERS: more than one worker is not supported in this version; unset it.")
+        #: None: not said
+        self.workers = self._number("AWFPROXY_WORKERS", WORKERS_MAX)
         for name in variables:
             if name.startswith("AWFPROXY_") and name not in OWN_NAMES and name not in _TESTS:
                 near = difflib.get_close_matches(name, OWN_NAMES, 1)
@@ -113,16 +120,31 @@ class Environment:
         no_proxy = self.get("no_proxy") or self.get("NO_PROXY") or ""
         return None if goes_direct(upstream, no_proxy) else self._proxy
 
-    def refuse_rates(self) -> None:
-        """Without a file: AWF's rate limits are wanted and this version has none."""
+    def limits(self) -> tuple[RateLimits, dict[str, str]]:
+        """Without a file: AWF's rate limits, each with where it is from; off unless switched on, as AWF has them."""
         wanted = (self.get("AWF_RATE_LIMIT_ENABLED") or "").lower()
         if wanted in _TRUE:
-            self.faults.append("AWF_RATE_LIMIT_ENABLED: rate limits are not supported in this version; unset it.")
-        elif wanted not in _FALSE:
+            given = {limit: self._number(name, COUNT_MAX) for name, limit, _ in _RATES}
+            switch = "AWF_RATE_LIMIT_ENABLED"
+            sources = {limit: f"environment {name if self.get(name) else switch}" for name, limit, _ in _RATES}
+            return RateLimits(**{limit: given[limit] or default for _, limit, default in _RATES}), sources
+        if wanted not in _FALSE:
             self.faults.append("AWF_RATE_LIMIT_ENABLED: must be `true` or `false`.")
-        elif not wanted and (idle := [name for name in _RATES if self.get(name)]):
+        elif not wanted and (idle := [name for name, _, _ in _RATES if self.get(name)]):
             # Beside `false` AWF sets the numbers too, and means nothing by them.
             self.warnings.append(f"{', '.join(idle)}: without AWF_RATE_LIMIT_ENABLED=true there are no rate limits.")
+        return RateLimits(), {}
+
+    def _number(self, name: str, most: int) -> int | None:
+        """A variable that is a count from 1 to `most`; None: it is not set, or wrong and the fault is noted."""
+        text = self.get(name)
+        if text is None:
+            return None
+        # int() takes signs, underscores and the digits of other scripts, and refuses what is very long.
+        if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
+            self.faults.append(f"{name}: must be a whole number from 1 to {most}.")
+            return None
+        return int(text)
 
     def _bind(self) -> str:
         text = self.get("AWFPROXY_BIND")

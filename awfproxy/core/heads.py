@@ -245,6 +245,7 @@ class ResponseRules:
         framing: str,
         client_minor: int,
         close: bool,
+        budget: bytes | None = None,
     ) -> bytes:
         """The whole head for the client.
 
@@ -252,6 +253,7 @@ class ResponseRules:
             `none`: an answer without body (to HEAD; 204; 304), whose Content-Length tells of another answer and passes
         :param client_minor: 0: an HTTP/1.0 client, which must be told that a connection stays open
         :param close: the connection ends after this answer
+        :param budget: what `X-AWF-Budget` says; None: nothing
         """
         bodiless = framing == "none" and response.status != 204
         lines = (self._bodiless if bodiless else self._verdicts).passing(response)
@@ -259,6 +261,8 @@ class ResponseRules:
         upstream_id = upstream_request_id(response)
         if upstream_id is not None:
             lines.append(b"X-Upstream-Request-ID: " + upstream_id)
+        if budget is not None:
+            lines.append(b"X-AWF-Budget: " + budget)
         if framing == "chunked":
             lines.append(b"Transfer-Encoding: chunked")
         elif framing == "content-length":

@@ -19,7 +19,7 @@ one writer::
 
 Each step writes its words in the order in which a death between two of them loses tokens and gives none away: `settle`
 adds what was spent before it takes off what was reserved.  The same holds between this memory and the ledger, where the
-ledger's side is the caller's: `grant` comes after the ledger has committed, `give_back` before.
+ledger's side is the caller's: `agree` comes after the ledger has committed, `give_back` before.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Holding:
 
     @property
     def debt(self) -> int:
-        """What was used beyond what is granted; `grant` it when the ledger has taken it up."""
+        """What was used beyond what is granted, until the ledger has taken it up."""
         return max(0, -self.free)
 
     def reserve(self, amount: int) -> bool:
@@ -149,14 +149,6 @@ class Holding:
         Less is said by a ledger that was lost and made anew: nothing may have been reserved since it was asked.
         """
         self.granted = self._words[_GRANTED] = granted
-        self.expires = self._words[_EXPIRES] = expires
-
-    def grant(self, amount: int, expires: int) -> None:
-        """The ledger has lent so much more (0: it has prolonged what is lent)."""
-        if amount < 0:
-            raise ValueError(f"granting {amount}")
-        self.granted += amount
-        self._words[_GRANTED] = self.granted
         self.expires = self._words[_EXPIRES] = expires
 
     def give_back(self, keep: int = 0) -> int:

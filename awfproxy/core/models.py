@@ -15,6 +15,7 @@ Google cuts it into as many tiles as it takes, so there is no figure.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -26,6 +27,9 @@ class Known(NamedTuple):
     #: tokens of one picture; None: no bound is known, or it takes none
     picture: int | None
 
+
+#: names that are remembered with what is known of them: agents use a few, and clients can make up any
+NAMES_MAX: Final = 256
 
 _TILED: Final = 1_500
 _PATCHED: Final = 4_000
@@ -70,6 +74,7 @@ _SELF_WILLED: Final = re.compile(r"search|sonar|compound|deep-research|deepresea
 _BEFORE: Final = re.compile(r"^(?:ft:|.*/|(?:[a-z-]+\.)*?anthropic\.)+")
 
 
+@lru_cache(maxsize=NAMES_MAX)
 def known(model: str) -> Known | None:
     """What is known of ``model``; None: nothing."""
     name = _BEFORE.sub("", model.lower())

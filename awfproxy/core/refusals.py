@@ -13,6 +13,8 @@ facts:
 
 and beside them, in each, ``retryable`` and the refusal's own details as members of ``error``.  What is not to be
 retried also says ``x-should-retry: false``, which the OpenAI and Anthropic SDKs obey.
+
+The refusals of limits and budgets are made in `limit_refusals`.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 _REASONS: Final = {
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
@@ -69,6 +72,7 @@ _REASONS: Final = {
 
 #: HTTP status to google.rpc.Code, as googleapis' code.proto maps them (and the nearest where it has none)
 _GOOGLE_STATUS: Final = {
+    401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     408: "DEADLINE_EXCEEDED",
@@ -167,6 +171,23 @@ def provider_not_configured(provider: Provider, port: str) -> Refusal:
         message=f"No credential is configured for {provider.name} on this port. {remedy}",
         retryable=False,
         details={"provider": provider.name, "port": port},
+    )
+
+
+def client_key(presented: bool) -> Refusal:
+    """The port takes only calls of its clients, and this one has no client's key.
+
+    RFC 9110 section 15.5.2 demands a challenge.
+
+    :param presented: some key came
+    """
+    return Refusal(
+        status=401,
+        type="authentication_error",
+        code="client_key_unknown" if presented else "client_key_missing",
+        message="This key is none of this proxy's clients'." if presented else "This proxy wants a client's key.",
+        headers=((b"WWW-Authenticate", b"Bearer"),),
+        retryable=False,
     )
 
 
@@ -296,6 +317,11 @@ def draining() -> Refusal:
 def journal_full() -> Refusal:
     """No place for another record: a call that could not be recorded is not admitted: each leaves its record."""
     return _busy("journal_full", "The proxy cannot record more calls at the moment.")
+
+
+def ledger_unavailable() -> Refusal:
+    """A budget cannot be checked, and the port's ``on_ledger_loss`` is ``deny``."""
+    return _busy("ledger_unavailable", "The budget of this call cannot be checked at the moment.")
 
 
 #: seconds that a busy proxy asks for; SDKs wait that long and then try again

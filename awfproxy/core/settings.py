@@ -8,10 +8,13 @@ from typing import Literal
 
 import msgspec
 
+from awfproxy.core.budgets import Budget
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 
 IncludeUsage = Literal["invisible", "visible", "off"]
 OnClientAbort = Literal["cancel", "drain"]
+OnLedgerLoss = Literal["deny", "allow"]
 
 #: Where the admin listener is unless something else is said.
 ADMIN = "tcp:10009:interface=127.0.0.1"
@@ -19,6 +22,9 @@ ADMIN = "tcp:10009:interface=127.0.0.1"
 DRAIN_TIMEOUT = 30.0
 #: Seconds for which the end of an answer waits for its record (docs/design.md, life of a record).
 RECORD_WAIT = 5.0
+#: Seconds for which a call waits where only other calls' reservations stand in its way.  Calls of agents take longer
+#: than that, and nobody takes a proxy that holds a call this long for dead.
+ADMISSION_WAIT = 2.0
 #: Bytes of all request bodies held at once; beyond it reading pauses.
 REQUEST_MEMORY = 512 * 1024 * 1024
 #: Bytes of one request body; images and PDF files in base64 run to 20-30 MB.
@@ -32,6 +38,31 @@ FIRST_BYTE_TIMEOUT = 600.0
 IDLE_TIMEOUT = 300.0
 
 
+#: The feature in whose name all calls count whose own is not among a port's `features`.
+OTHER_FEATURES = "other"
+
+
+class Database(msgspec.Struct, frozen=True):
+    """Where the ledger is."""
+
+    #: `sqlite:///` and an absolute path, or `postgresql://...`; without its password
+    url: str
+    #: as it stands in a URL, percent-encoded
+    password: Secret | None = None
+
+    @property
+    def path(self) -> str | None:
+        """SQLite's file, absolute.  None: it is a PostgreSQL."""
+        return self.url.removeprefix("sqlite:///") if self.url.startswith("sqlite:") else None
+
+    def reveal(self) -> str:
+        """The URL with its password, for the one place that connects."""
+        if self.password is None:
+            return self.url
+        user, at, rest = self.url.partition("@")
+        return f"{user}:{self.password.reveal().decode()}{at}{rest}"
+
+
 class Service(msgspec.Struct, frozen=True, kw_only=True):
     """What belongs to the process as a whole."""
 
@@ -40,12 +71,16 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: str
     #: Twisted server endpoint string of the admin listener
     admin: str
+    ledger: Database
     #: seconds
     drain_timeout: float = DRAIN_TIMEOUT
     #: seconds
     record_wait: float = RECORD_WAIT
     #: bytes
     request_memory: int = REQUEST_MEMORY
+    #: seconds; 0: a call never waits
+    admission_wait: float = ADMISSION_WAIT
+    #: processes that serve the ports; 1: no other than the one that was started
     workers: int = 1
 
 
@@ -80,6 +115,36 @@ class Proxy(msgspec.Struct, frozen=True):
     authorization: Secret | None = None
 
 
+class PortBudget(Budget, frozen=True, kw_only=True):
+    """The budget of a whole port, and what holds for every budget of it: the port's, its users' and its features'."""
+
+    #: while the ledger cannot be reached: `deny` calls once what was borrowed is spent, or `allow` them and catch up
+    on_ledger_loss: OnLedgerLoss = "deny"
+    #: URL to which a passed soft cap is told: whoever has it may write there
+    webhook: Secret | None = None
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that clients present, and whose calls they are then.
+
+    Limits and budget are the user's: all clients of one user have the same here, and spend them together.
+    """
+
+    name: str
+    #: no two clients of a port have the same one
+    key: Secret
+    user: str
+    limits: RateLimits = RateLimits()
+    budget: Budget = Budget()
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls are made for, with a budget of its own; `OTHER_FEATURES` is all that is not listed."""
+
+    name: str
+    budget: Budget = Budget()
+
+
 class Port(msgspec.Struct, frozen=True, kw_only=True):
     """One listener with its provider and its credential: a tenant."""
 
@@ -109,6 +174,11 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     #: seconds
     idle_timeout: float = IDLE_TIMEOUT
     proxy: Proxy | None = None
+    limits: RateLimits = RateLimits()
+    budget: PortBudget = PortBudget()
+    #: empty: clients need no key
+    clients: tuple[Client, ...] = ()
+    features: tuple[Feature, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

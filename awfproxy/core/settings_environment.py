@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from awfproxy.core.credentials import ReadCredential
 from awfproxy.core.endpoints import Listeners
 from awfproxy.core.environment import Environment
+from awfproxy.core.ledger_url import ledger_in
 from awfproxy.core.providers import PROVIDERS, Provider
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import ADMIN, Port, Service, Settings, SettingsError
 from awfproxy.core.urls import parse_target
@@ -22,14 +24,17 @@ def from_environment(variables: Mapping[str, str], directory: str, read: ReadCre
     :raises SettingsError: with every fault found.
     """
     environment = Environment(variables, directory)
-    environment.refuse_rates()
     listeners = Listeners()
     sources: dict[str, str] = {}
+    limits, limit_sources = environment.limits()
     ports = [
         port
         for provider in PROVIDERS.values()
-        if (port := _port(provider, environment, listeners, read, sources)) is not None
+        if (port := _port(provider, environment, listeners, read, sources, limits)) is not None
     ]
+    for port in ports if limit_sources else ():
+        sources[f"ports.{port.name}.limits"] = "environment AWF_RATE_LIMIT_ENABLED"
+        sources |= {f"ports.{port.name}.limits.{name}": source for name, source in limit_sources.items()}
     if not ports and not environment.faults:
         keys = ", ".join(name for provider in PROVIDERS.values() for name in provider.env_keys)
         environment.faults.append(
@@ -44,13 +49,25 @@ def from_environment(variables: Mapping[str, str], directory: str, read: ReadCre
         environment.faults.append(
             "There is no folder for logs and state; set AWF_TOKEN_LOG_DIR and AWFPROXY_STATE_DIR (or HOME)."
         )
-    if environment.faults or isinstance(admin, str) or log_dir is None or state_dir is None:
+    ledger = None if state_dir is None else ledger_in(state_dir[0])
+    if isinstance(ledger, str):
+        environment.faults.append(f"AWFPROXY_STATE_DIR: {ledger}.")
+        ledger = None
+    if environment.faults or isinstance(admin, str) or log_dir is None or state_dir is None or ledger is None:
         raise SettingsError(environment.faults)
     sources |= {"service.log_dir": log_dir[1], "service.state_dir": state_dir[1]}
     if environment.admin:
         sources["service.admin"] = "environment AWFPROXY_ADMIN"
+    if environment.workers is not None:
+        sources["service.workers"] = "environment AWFPROXY_WORKERS"
     return Settings(
-        service=Service(log_dir=log_dir[0], state_dir=state_dir[0], admin=admin.text),
+        service=Service(
+            log_dir=log_dir[0],
+            state_dir=state_dir[0],
+            admin=admin.text,
+            ledger=ledger,
+            workers=environment.workers or 1,
+        ),
         ports=tuple(ports),
         source="environment",
         sources=sources,
@@ -59,7 +76,12 @@ def from_environment(variables: Mapping[str, str], directory: str, read: ReadCre
 
 
 def _port(
-    provider: Provider, environment: Environment, listeners: Listeners, read: ReadCredential, sources: dict[str, str]
+    provider: Provider,
+    environment: Environment,
+    listeners: Listeners,
+    read: ReadCredential,
+    sources: dict[str, str],
+    limits: RateLimits,
 ) -> Port | None:
     if provider.default_port is None or provider.default_upstream is None:
         return None
@@ -100,4 +122,5 @@ def _port(
         include_usage=provider.include_usage,
         allowed_hosts=environment.allowed_hosts,
         proxy=proxy,
+        limits=limits,
     )

@@ -1,20 +1,26 @@
 """Settings from a TOML text.
 
 Rules: the environment gives credentials, `AWFPROXY_*` (which goes before the file) and the network's own variables;
-everything else is in the file.  All faults of both are told at once.
+everything else is in the file.  All faults of both are told at once.  A port's budgets and limits are read by
+`settings_budgets`, its clients by `settings_clients`.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from awfproxy.core.credentials import CredentialKind, ReadCredential
+from awfproxy.core.credentials import ReadCredential
 from awfproxy.core.endpoints import Endpoint, Listeners
 from awfproxy.core.environment import Environment
+from awfproxy.core.ledger_url import ledger_in, parse_ledger
 from awfproxy.core.providers import PROVIDERS, Provider
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import ADMIN, Port, Service, Settings, SettingsError, Upstream
+from awfproxy.core.settings import ADMIN, Database, Port, Service, Settings, SettingsError, Upstream
+from awfproxy.core.settings_budgets import features_of, limits_of, port_budget_of
+from awfproxy.core.settings_clients import clients_of
+from awfproxy.core.settings_draft import Draft
+from awfproxy.core.toml_document import Document, nearest
 from awfproxy.core.toml_lines import Path
-from awfproxy.core.toml_tables import Document, PortTable, nearest
+from awfproxy.core.toml_tables import CredentialTable, PortTable
 from awfproxy.core.urls import parse_allowed_host, parse_allowed_origin, parse_upstream
 
 #: Headers that cannot carry a credential: they frame the message, belong to one hop (RFC 9110 section 7.6.1), or are
@@ -47,7 +53,7 @@ def from_file(
     :param read: gives the credentials that the file names.
     :raises SettingsError: with every fault found.
     """
-    reading = _Reading(Document(text, name), Environment(variables, directory), read)
+    reading = _Reading(Draft(Document(text, name), read), Environment(variables, directory))
     ports = [port for key, table in reading.document.ports.items() if (port := reading.port(key, table)) is not None]
     service = reading.service(file_directory)
     document = reading.document
@@ -61,20 +67,19 @@ def from_file(
         ports=tuple(ports),
         source=name,
         sources=reading.sources,
-        warnings=(*reading.environment.warnings, *reading.warnings, *reading.listeners.warnings),
+        warnings=(*reading.environment.warnings, *reading.draft.warnings, *reading.listeners.warnings),
     )
 
 
 class _Reading:
     """One file on its way to settings."""
 
-    def __init__(self, document: Document, environment: Environment, read: ReadCredential) -> None:
-        self.document = document
+    def __init__(self, draft: Draft, environment: Environment) -> None:
+        self.draft = draft
+        self.document = draft.document
+        self.sources = draft.sources
         self.environment = environment
         self.listeners = Listeners()
-        self.warnings: list[str] = []
-        self.sources = {".".join(path): document.place(path) for path in document.given}
-        self._read = read
 
     def service(self, file_directory: str) -> Service | None:
         table, environment = self.document.service, self.environment
@@ -89,16 +94,21 @@ class _Reading:
         log_dir = self._folder("log_dir", table.log_dir, file_directory)
         own_state_dir = None if environment.get("AWFPROXY_STATE_DIR") else table.state_dir
         state_dir = self._folder("state_dir", own_state_dir, file_directory)
-        if isinstance(admin, str) or log_dir is None or state_dir is None:
+        ledger = None if state_dir is None else self._ledger(table.ledger, state_dir, file_directory)
+        if environment.workers is not None:
+            self.sources["service.workers"] = "environment AWFPROXY_WORKERS"
+        if isinstance(admin, str) or log_dir is None or state_dir is None or ledger is None:
             return None
         return Service(
             log_dir=log_dir,
             state_dir=state_dir,
             admin=admin.text,
+            ledger=ledger,
             drain_timeout=table.drain_timeout,
             record_wait=table.record_wait,
             request_memory=table.request_memory,
-            workers=table.workers,
+            admission_wait=table.admission_wait,
+            workers=environment.workers or table.workers,
         )
 
     def port(self, name: str, table: PortTable) -> Port | None:
@@ -110,6 +120,9 @@ class _Reading:
         listener = self._listener(at, table, provider)
         upstream = self._upstream(at, table, provider)
         credential = self._credential(at, table, provider)
+        budget = port_budget_of(self.draft, (*at, "budget"), table.budget)
+        clients = clients_of(self.draft, (*at, "clients"), table.clients, credential)
+        features = features_of(self.draft, (*at, "features"), table.features)
         self._check_header(at, table)
         if listener is None or upstream is None:
             return None
@@ -132,6 +145,10 @@ class _Reading:
             first_byte_timeout=table.first_byte_timeout,
             idle_timeout=table.idle_timeout,
             proxy=proxy,
+            limits=limits_of(table.limits),
+            budget=budget,
+            clients=clients,
+            features=features,
         )
 
     def _note_environment(self, at: Path, *, proxied: bool) -> None:
@@ -143,6 +160,25 @@ class _Reading:
             key = ".".join((*at, "allowed_hosts"))
             parts = (self.sources.get(key), "environment AWFPROXY_ALLOWED_HOSTS")
             self.sources[key] = ", ".join(part for part in parts if part)
+
+    def _ledger(self, given: str | CredentialTable | None, state_dir: str, file_directory: str) -> Database | None:
+        path = ("service", "ledger")
+        if given is None:
+            found = ledger_in(state_dir)
+        else:
+            text = self.draft.text(path, given)
+            if text is None:
+                return None
+            found = parse_ledger(text, lambda place: self.environment.absolute(place, file_directory))
+        if isinstance(found, str):
+            self.document.fault(path, found)
+            return None
+        if found.password is not None and isinstance(given, str):
+            self.draft.warnings.append(
+                f"{self.document.place(path)}: `service.ledger` has a password in it; with `{{ file = ... }}` or"
+                " `{ systemd = ... }` in its place those who read this file would not learn it."
+            )
+        return found
 
     def _folder(self, key: str, given: str | None, file_directory: str) -> str | None:
         if given is not None:
@@ -196,33 +232,20 @@ class _Reading:
         path = (*at, "credential")
         if table.credential is None:
             if path not in self.document.given and provider.default_upstream is not None:
-                self.warnings.append(
+                self.draft.warnings.append(
                     f"{self.document.place(at)}: `{'.'.join(at)}` has no `credential`; its calls will be refused."
                 )
             return None
-        given: list[tuple[CredentialKind, str]] = []
-        if table.credential.env is not None:
-            given.append(("env", table.credential.env))
-        if table.credential.file is not None:
-            given.append(("file", table.credential.file))
-        if table.credential.systemd is not None:
-            given.append(("systemd", table.credential.systemd))
-        if len(given) != 1:
-            self.document.fault(path, "must have exactly one of `env`, `file` and `systemd`")
-            return None
-        kind, where = given[0]
-        found = self._read(kind, where)
-        place = {"env": "environment", "file": "file", "systemd": "systemd credential"}[kind]
-        self.sources[".".join(path)] = f"{self.document.place(path)}, {place} {where}"
+        found = self.draft.find(path, table.credential)
         if found is None:
-            self.warnings.append(
-                f"{self.document.place(path)}: {where} is not set in the environment; the calls of"
+            return None
+        name, credential = found
+        if credential is None:
+            self.draft.warnings.append(
+                f"{self.document.place(path)}: {name} is not set in the environment; the calls of"
                 f" `{'.'.join(at)}` will be refused."
             )
-        elif isinstance(found, str):
-            self.document.fault(path, found)
-            return None
-        return found
+        return credential
 
     def _check_header(self, at: Path, table: PortTable) -> None:
         name = table.credential_header

@@ -85,6 +85,12 @@ def strip_keys(target: bytes) -> bytes:
     return path + b"?" + b"&".join(kept) if kept else path
 
 
+def key_values(target: bytes) -> list[bytes]:
+    """The values, as they stand in the query, of the parameters that `strip_keys` takes out."""
+    pairs = target.partition(b"?")[2].split(b"&")
+    return [pair.partition(b"=")[2] for pair in pairs if _carries_key(pair)]
+
+
 def _carries_key(pair: bytes) -> bool:
     name = pair.partition(b"=")[0].replace(b"+", b" ")
     if b"%" in name:

@@ -96,6 +96,26 @@ def parse_proxy(text: str) -> Proxy | str:
     return Proxy(host, port or _PROXY_PORT, authorization)
 
 
+def parse_webhook(text: str) -> Secret | str:
+    """An http(s) URL to which something is told, or what is wrong with it, with nothing of it repeated.
+
+    Such URLs are secrets: whoever has one may write there.
+    """
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.port != 0 and not _host_problem(parts.hostname or "")
+    except ValueError:
+        usable = False
+    if not usable or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        return "is no URL that could be called; write `https://host/path`"
+    if "@" in parts.netloc or "#" in text:
+        return "has user information or a fragment in it, which would not be sent"
+    try:
+        return Secret(text)
+    except SecretError:
+        return "is too long"
+
+
 def goes_direct(upstream: Upstream, no_proxy: str) -> bool:
     """Does NO_PROXY, or good sense, say that the proxy is not asked for this upstream?
 

@@ -5,10 +5,16 @@ Rules: of a secret only whether it is set; the tables of the file are the guide,
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
+from awfproxy.core.budgets import Budget
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import Port, Proxy, Settings, Upstream
+from awfproxy.core.settings import Database, Port, Proxy, Settings, Upstream
 from awfproxy.report.table import visible
+
+#: Fields that are no keys of the file: what a table's name or the lack of a key says.
+_NO_KEYS = ("name", "keyless")
 
 
 def effective(settings: Settings, form: str) -> str:
@@ -34,12 +40,24 @@ def limits_of_this_version(settings: Settings) -> list[str]:
 
 
 def _walk(settings: Settings) -> Iterator[tuple[str, object]]:
-    for name in settings.service.__struct_fields__:
-        yield f"service.{name}", getattr(settings.service, name)
+    yield from _within("service", settings.service)
     for port in settings.ports:
-        for name in Port.__struct_fields__:
-            if name not in ("name", "keyless"):
-                yield f"ports.{port.name}.{name}", _credential(port) if name == "credential" else getattr(port, name)
+        yield from _within(f"ports.{port.name}", port)
+
+
+def _within(at: str, part: Any) -> Iterator[tuple[str, object]]:
+    """The keys of one table and of those in it, as the file has them."""
+    for name in part.__struct_fields__:
+        key, value = f"{at}.{name}", getattr(part, name)
+        if name in _NO_KEYS:
+            continue
+        if isinstance(value, RateLimits | Budget):
+            yield from _within(key, value)
+        elif name in ("clients", "features"):
+            for one in value:
+                yield from _within(f"{key}.{one.name}", one)
+        else:
+            yield key, _credential(part) if name == "credential" else value
 
 
 def _credential(port: Port) -> str:
@@ -57,6 +75,8 @@ def _plain(value: object) -> Plain:
     if isinstance(value, Proxy):
         host = f"[{value.host}]" if ":" in value.host else value.host
         return f"http://{host}:{value.port}" + (" (with a password)" if value.authorization else "")
+    if isinstance(value, Database):
+        return value.url + (" (with a password)" if value.password else "")
     if isinstance(value, Secret):
         return "set"
     if isinstance(value, tuple):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from awfproxy.core.background import goes_on, is_over
-from awfproxy.core.estimate import estimate
+from awfproxy.core.estimate import NO_OUTPUT, estimate
 from awfproxy.core.hint_fields import Hints
 from awfproxy.core.labels import NO_LABELS
 from awfproxy.core.outcomes import COMPLETE, PROXY_ERROR
 from awfproxy.core.records import RequestRecord, clip, encode, milliseconds, timestamp, token_usage
-from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED, judge
+from awfproxy.core.settlement import NOTHING, Spent
+from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED, UNREADABLE, judge
 
 if TYPE_CHECKING:
     from awfproxy.core.kinds import Kind
+    from awfproxy.core.records import Source
     from awfproxy.core.usage import Reading
     from awfproxy.server.call import Call
     from awfproxy.server.port import Port
@@ -25,8 +29,8 @@ MODEL_MAX = 256
 _STREAMED = {"sse": True, "ndjson": True, "eventstream": True, "json": False}
 
 
-def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None, bytes]:
-    """The usage line, if the call used tokens, and the request line of a call that has ended; counts it.
+def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None, bytes, Spent]:
+    """The usage line, if the call used tokens, the request line of a call that has ended, and what it spent; counts it.
 
     :param ended_at: monotonic seconds
     """
@@ -59,7 +63,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     provider = port.provider
     # the required ones by position, the others where there is something to say: see `RequestRecord`
     record = RequestRecord(
-        timestamp(call.admitted_at + duration), call.request_id, provider.name, port.name, call.outcome, source,
+        timestamp(call.arrived_at + duration), call.request_id, provider.name, port.name, call.outcome, source,
         milliseconds(duration),
     )  # fmt: skip
     record.usage_reason = reason
@@ -110,14 +114,16 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     if provider.interaction_id:  # Copilot
         record.x_initiator = _INITIATORS.get(labels.initiator)
     usage_line = None
+    spent = _spent(call, kind, source, reason, reading, late=ended is not None)
     if source != "none":
         guess = None
-        if source == "estimated":
+        if source == "estimated" or (not spent.final and call.admitted is not None and call.admitted.estimates):
             guess = estimate("" if kind is None else kind.name, call.facts, call.prompt_bytes, scanner)
+            spent = msgspec.structs.replace(spent, delivered=_sum(guess))
         if reading is not None and reading.object_id is not None:
             hints = hints or Hints()
             hints.response_id_hash = port.keyed_hash(reading.object_id)  # what the next request may go on from
-        usage = token_usage(record, reading, estimate=guess, hints=hints)
+        usage = token_usage(record, reading, estimate=guess if source == "estimated" else None, hints=hints)
         usage_line = None if usage is None else encode(usage)
     tally = port.tally
     if reading is not None and reading.errors:
@@ -128,7 +134,33 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         model, call.outcome, call.status, duration, ttfb, call.overhead, call.request_bytes, response_bytes,
         reading.usage if reading is not None and source in ("reported", "partial") else None, source, reason,
     )  # fmt: skip
-    return usage_line, encode(record)
+    return usage_line, encode(record), spent
+
+
+def _spent(
+    call: Call, kind: Kind | None, source: Source, reason: str | None, reading: Reading | None, *, late: bool
+) -> Spent:
+    """What is known of what the call used, but for an estimate."""
+    if call.admitted is None:
+        return NOTHING
+    usage = reading.usage if reading is not None and source in ("reported", "partial") else None
+    whole = usage is not None and usage.input_tokens is not None and (
+        usage.output_tokens is not None or (kind is not None and kind.name in NO_OUTPUT)
+    )  # fmt: skip
+    return Spent(
+        usage=usage,
+        final=whole and source == "reported",
+        sent=call.sent,
+        status=call.status if call.answer is not None else None,
+        delivered=None if reason == SCANNER_FAILED or reason in UNREADABLE else 0,
+        only_reported=kind is not None and kind.model_call is None and call.outcome == COMPLETE,
+        late=late,
+    )
+
+
+def _sum(guess: tuple[int | None, int | None]) -> int | None:
+    given, made = guess
+    return None if given is None or made is None else given + made
 
 
 def _work(
@@ -153,15 +185,16 @@ def _work(
     return None, None
 
 
-def bare_line(call: Call, port: Port, ended_at: float) -> bytes:
-    """The request line of a call whose record could not be made: a defect of ours, told as one."""
+def bare_lines(call: Call, port: Port, ended_at: float) -> tuple[None, bytes, Spent]:
+    """The same of a call whose record could not be made: a defect of ours, told as one."""
     port.tally.in_flight -= 1
     port.tally.scan_error(RECORD_FAILED)
     duration = ended_at - call.began
     record = RequestRecord(
-        timestamp(call.admitted_at + duration), call.request_id, port.provider.name, port.name, PROXY_ERROR, "none",
+        timestamp(call.arrived_at + duration), call.request_id, port.provider.name, port.name, PROXY_ERROR, "none",
         milliseconds(duration),
     )  # fmt: skip
     record.usage_reason = RECORD_FAILED
     record.status = call.status
-    return encode(record)
+    status = call.status if call.answer is not None else None
+    return None, encode(record), Spent(sent=call.sent, status=status, delivered=None)

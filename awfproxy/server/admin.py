@@ -21,14 +21,18 @@ from twisted.application import strports
 from twisted.application.internet import StreamServerEndpointService
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.web import http
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from awfproxy.core.message import Header, RequestHead
+from awfproxy.core.origin import foreign
+from awfproxy.core.settings import Settings
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import Health
+from awfproxy.server.sockets import ListenError, explain
 
 if TYPE_CHECKING:
     from awfproxy.core.refusals import Refusal
@@ -50,6 +54,7 @@ class AdminPages(Resource):
     :param reflect: the body of `/reflect`: ports, providers, configured or not; no secrets
     :param objection: why a request must not be answered (`core.origin.foreign` with the settings), or None
     :param in_thread: runs a function beside the reactor (``deferToThread``): a scrape takes milliseconds
+    :param fresh: fires when what the pages show is up to date, and never fails; None: it always is
     """
 
     isLeaf = True
@@ -61,6 +66,7 @@ class AdminPages(Resource):
         reflect: Callable[[], dict[str, Any]],
         objection: Callable[[RequestHead], Refusal | None],
         in_thread: RunInThread,
+        fresh: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._health = health
@@ -68,6 +74,7 @@ class AdminPages(Resource):
         self._reflect = reflect
         self._objection = objection
         self._in_thread = in_thread
+        self._fresh = fresh
 
     def render(self, request: Any) -> Any:
         """Answer one request."""
@@ -85,7 +92,16 @@ class AdminPages(Resource):
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"allow", b"GET, HEAD")
             return _refuse(request, 405, "read_only", "This listener only shows.")
-        return page(self, request)
+        if self._fresh is None:
+            return page(self, request)
+        gone = _goes(request)
+
+        def show(_: None) -> None:
+            if not gone:
+                _finish(request, page(self, request))
+
+        self._fresh().addCallback(show)
+        return NOT_DONE_YET
 
     def _show_health(self, request: Any) -> bytes:
         return _json(request, 200, self._health.report())
@@ -99,8 +115,7 @@ class AdminPages(Resource):
     def _show_metrics(self, request: Any) -> int:
         accept = ",".join(request.requestHeaders.getRawHeaders("accept", []))
         degraded = self._health.degraded()
-        gone: list[Failure] = []
-        request.notifyFinish().addErrback(gone.append)
+        gone = _goes(request)
 
         def show(rendered: tuple[str, bytes]) -> None:
             if not gone:
@@ -113,8 +128,7 @@ class AdminPages(Resource):
         def failed(failure: Failure) -> None:
             log.failure("admin: /metrics failed", failure=failure)
             if not gone:
-                request.write(_refuse(request, 500, "proxy_error", "See the log."))
-                request.finish()
+                _finish(request, _refuse(request, 500, "proxy_error", "See the log."))
 
         rendering = self._in_thread(lambda: self._exposition.render(accept, degraded))
         rendering.addCallback(show)
@@ -131,11 +145,14 @@ _PAGES: Final[dict[bytes, Callable[[AdminPages, Any], Any]]] = {
 
 
 class AdminSite(Site):
-    """`AdminPages` with the limits above and without an access log."""
+    """Pages with the limits above and without an access log.
 
-    def __init__(self, pages: AdminPages, reactor: IReactorTime) -> None:
+    :param requests: what a request is read into
+    """
+
+    def __init__(self, pages: Resource, reactor: IReactorTime, requests: type[Request] | None = None) -> None:
         limits = {"parsePOSTFormSubmission": False, "timeout": IDLE_TIMEOUT}
-        super().__init__(pages, _BodilessRequest, reactor=reactor, **limits)  # type: ignore[no-untyped-call]
+        super().__init__(pages, requests or _BodilessRequest, reactor=reactor, **limits)  # type: ignore[no-untyped-call]
         self._open = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
@@ -174,6 +191,52 @@ def admin_service(description: str, site: AdminSite, reactor: Any) -> StreamServ
     Its ``privilegedStartService`` or ``startService`` raises ``CannotListenError`` where the address is taken.
     """
     return strports.service(description, site, reactor)
+
+
+def open_admin(
+    settings: Settings,
+    reactor: Any,
+    health: Health,
+    exposition: Exposition,
+    reflect: Callable[[], dict[str, Any]],
+    fresh: Callable[[], Deferred[None]] | None = None,
+) -> StreamServerEndpointService:
+    """The admin listener of these settings, bound and not started.
+
+    :raises ListenError: its address cannot be bound
+    """
+    # a scraper on another container calls the admin listener by the names by which the ports may be called
+    hosts = frozenset(host.encode("ascii") for port in settings.ports for host in port.allowed_hosts)
+    pages = AdminPages(
+        health,
+        exposition,
+        reflect,
+        lambda head: foreign(head, hosts, frozenset()),
+        lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
+        fresh,
+    )
+    description = settings.service.admin
+    try:
+        service = admin_service(description, AdminSite(pages, reactor), reactor)
+        service.privilegedStartService()
+    except Exception as error:  # taken, or whatever a parser makes of parts it does not like
+        raise ListenError(explain(description, error)) from error
+    return service
+
+
+def _goes(request: Any) -> list[Failure]:
+    """Why nobody waits for the answer any more: empty as long as somebody does."""
+    gone: list[Failure] = []
+    request.notifyFinish().addErrback(gone.append)
+    return gone
+
+
+def _finish(request: Any, body: Any) -> None:
+    """Send a page; NOT_DONE_YET: it is sent later."""
+    if body is not NOT_DONE_YET:
+        request.setHeader(b"content-length", b"%d" % len(body))
+        request.write(body)
+        request.finish()
 
 
 def _head(request: Any) -> RequestHead:

@@ -4,14 +4,15 @@ A call begins when a client's head is whole.  Its body is gathered, it is sent u
 `answer`, and it ends exactly once (`end`), whatever happens: that makes the record, and when the record is in the
 kernel (`recorded`) what was held back goes to the client and the call is over.
 
-Steps:  begin → (memory, body) → dispatch → connected → response_head → answer … → end → recorded → delivered
-Ways out before the answer: refuse, connect_failed, upstream_lost, timed out, client_left, drained.
+Steps:  begin → (memory, body) → admission → dispatch → connected → response_head → answer … → end → recorded →
+delivered.  Ways out before the answer: refuse, connect_failed, upstream_lost, timed out, client_left, drained.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import txaio
 
 from awfproxy.core import outcomes, refusals
@@ -23,13 +24,17 @@ from awfproxy.core.message import Header, RequestHead, ResponseHead
 from awfproxy.core.outcomes import Outcome
 from awfproxy.core.records import BodyFraming
 from awfproxy.core.refusals import Refusal
-from awfproxy.core.request import Peek
+from awfproxy.core.request import Conversation, Peek
 from awfproxy.core.scanner import Scanner
-from awfproxy.server.accounting import bare_line, record_lines
+from awfproxy.server.accounting import bare_lines, record_lines
+from awfproxy.server.admitted import Admitted, Waiting
 from awfproxy.server.answer import CHUNKED, CLOSE, LENGTH, NO_BODY, Answer
+from awfproxy.server.demand import Demand
 from awfproxy.server.request_body import RequestBody
 
 if TYPE_CHECKING:
+    from awfproxy.core.client_keys import ClientKeys
+    from awfproxy.core.settlement import Spent
     from awfproxy.server.client import ClientConnection
     from awfproxy.server.port import Port
     from awfproxy.server.upstream import UpstreamConnection
@@ -65,6 +70,13 @@ class Call:
     _deadline: float | None = None
     _read_on_from: int | None = None
     _waiting_since = 0.0
+    _conversation: Conversation | None = None
+    #: while it waits for a budget
+    _waiting: Waiting | None = None
+    #: the client's whose key was presented; None: the port has no clients
+    _user: str | None = None
+    #: what it holds of rates and budgets; None: it was not let in
+    admitted: Admitted | None = None
     facts = UNPEEKED
     labels = NO_LABELS
     hints: Hints | None = None
@@ -102,8 +114,8 @@ class Call:
         #: what method and target say
         self.route = port.route(head.method, head.target)
         self.began = port.monotonic()
-        #: seconds since the epoch
-        self.admitted_at = port.wall()
+        #: seconds since the epoch; the second is later where it was let in
+        self.arrived_at = self.admitted_at = port.wall()
         self.client_request_id = client_request_id(head)
         port.calls[self] = None
         port.tally.started()
@@ -122,6 +134,8 @@ class Call:
                 self._leave_locally(local, unread)
                 return
             refusal = port.objection(head, self.route)
+            if refusal is None and port.client_keys is not None:
+                refusal = self._identify(head, port.client_keys)
         if refusal is not None:
             self.refuse(refusal, unread=unread)
             return
@@ -134,6 +148,14 @@ class Call:
                 self._client.pause()
             elif head.expect_continue:
                 self._say_continue()
+
+    def _identify(self, head: RequestHead, keys: ClientKeys) -> Refusal | None:
+        """Whose call it is; a refusal of one that presents no client's key."""
+        client = keys.client(head)
+        user = self._user = None if client is None else client.user
+        if user is not None or self.labels.user is not None:
+            self.labels = msgspec.structs.replace(self.labels, user=user)
+        return refusals.client_key(keys.presents(head)) if client is None else None
 
     def _memory_granted(self) -> None:
         assert self._client is not None
@@ -172,19 +194,64 @@ class Call:
             body = incoming.whole()
         self._body = body
         self.request_bytes = len(body)
-        facts, self.prompt_bytes, conversation = port.peek(head, self.route, body)
+        plain = port.plain(head, body) if body else b""
+        facts, self.prompt_bytes, self._conversation = port.peek(head, self.route, plain)
         self.facts = facts
         self.streaming = facts.stream if facts.stream is not None else self.route.streams
         self._reserved = port.journal.reserve()
         if not self._reserved:
             self.refuse(refusals.journal_full())
             return
+        decision = port.admission.ask(self._demand(plain), self._decided_late)
+        if isinstance(decision, Waiting):
+            self._waiting = decision
+        else:
+            self._decided(decision)
+
+    # -- admission
+
+    def _demand(self, plain: bytes | None) -> Demand:
+        """What the call asks for."""
+        facts, kind = self.facts, self.route.kind
+        feature = self.labels.feature or ("" if kind is None else kind.shows or kind.name)
+        limit = facts.max_output_tokens
+        return Demand(
+            self._user, feature, kind, facts.model or self.route.model, plain, self.request_bytes, self.prompt_bytes,
+            limit if limit is None else limit * max(1, facts.n or 1),
+        )  # fmt: skip
+
+    def _decided_late(self, decision: Admitted | Refusal) -> None:
+        """A call that waited is let in or refused."""
+        now = self._port.monotonic()
+        self.queue_seconds = (self.queue_seconds or 0.0) + now - self._waiting_since
+        self._waiting_since = now
+        try:
+            self._decided(decision)
+        except Exception:
+            log.failure("a call broke on its admission")
+            self.broke()
+
+    def _decided(self, decision: Admitted | Refusal) -> None:
+        self._waiting = None
+        if isinstance(decision, Refusal):
+            self.refuse(decision)
+            return
+        self.admitted = decision
+        self.admitted_at = decision.at
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Send it on."""
+        head, port, body, facts = self._head, self._port, self._body, self.facts
+        assert head is not None
         if port.asks_usage(self.route, facts):
             changed = port.ask_for_usage(head, body, facts)
+            incoming = self._incoming
             # without memory for both it goes as it came: a bound is worth more than an exact count
             if changed is not None and incoming is not None and incoming.spare(len(changed)):
                 self._original, self._body, self._asked_usage = body, changed, True
         self._attach(fresh=False)
+        conversation, self._conversation = self._conversation, None
         self.hints = port.hints(head, conversation)  # once it is sent: the answer does not wait for it
 
     # -- the upstream
@@ -397,7 +464,9 @@ class Call:
             if now - self._waiting_since > settings.first_byte_timeout:
                 self._give_up_upstream()
                 self.refuse(refusals.first_byte_timeout(), "first byte")
-        elif self._upstream is None and not (self._incoming is not None and self._incoming.waiting):
+        elif self._upstream is None and self._waiting is None and not (
+            self._incoming is not None and self._incoming.waiting
+        ):
             came = 0 if self._incoming is None else self._incoming.size
             if now - self._waiting_since > BODY_TIMEOUT + came / BODY_RATE:
                 self.refuse(refusals.request_timeout(), "request body", unread=True)
@@ -441,17 +510,29 @@ class Call:
         if self.answer is not None:
             self.answer.stop_reading()
         self._ended_at = port.monotonic()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
         try:
-            usage_line, request_line = record_lines(self, port, self._ended_at)
+            usage_line, request_line, spent = record_lines(self, port, self._ended_at)
         except Exception:
             log.failure("a record could not be made: the call leaves a bare one")
-            usage_line, request_line = None, bare_line(self, port, self._ended_at)
+            usage_line, request_line, spent = bare_lines(self, port, self._ended_at)
+        self._settle(spent)
         self._let_go_of_request()
         if self._reserved or port.journal.reserve(refusal=True):
             port.journal.append(usage_line, request_line, self.recorded)
         else:
             port.journal.drop()  # a flood of refusals on a disk that does not write: counted, and loud in health
             self.recorded()
+
+    def _settle(self, spent: Spent) -> None:
+        """Give back what it held of rates and budgets, and be charged."""
+        if self.admitted is not None:
+            try:
+                self.admitted.settle(spent)
+            except Exception:  # the record must not be lost with it
+                log.failure("a call could not be settled")
 
     def recorded(self) -> None:
         """The record is in the kernel, or has been waited for long enough."""

@@ -12,19 +12,23 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from awfproxy import __version__
+from awfproxy.server.bookkeeper import LedgerFigures
 from awfproxy.server.intake import Intake
+from awfproxy.server.process_metrics import one_process
 from awfproxy.server.tallies import Histogram, PortTallies, Tallies, code_of
+from awfproxy.server.totals import JournalFigures, Totals
 
 _PORT: Final = ("provider", "port")
 _MODEL: Final = ("provider", "port", "model")
+_BUDGET: Final = (*_PORT, "scope", "name")
 
 #: name: (kind, explanation, labels).  Counters are exposed with ``_total``.
 FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
@@ -62,6 +66,16 @@ FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         "Ends of answers released before their record was written, because the disk took too long.",
         _PORT,
     ),
+    "awfproxy_rate_limited": ("counter", "Requests refused by a rate limit.", (*_PORT, "scope", "limit")),
+    "awfproxy_budget_decisions": (
+        "counter",
+        "Calls that budgets were asked about, by what was decided, and the kind of budget that refused.",
+        (*_PORT, "scope", "decision"),
+    ),
+    "awfproxy_budget_limit_tokens": ("gauge", "Hard cap of an enabled budget.", _BUDGET),
+    "awfproxy_budget_used_tokens": ("gauge", "Used since the budget's window began.", _BUDGET),
+    "awfproxy_budget_reserved_tokens": ("gauge", "Set aside for calls that run.", _BUDGET),
+    "awfproxy_budget_remaining_tokens": ("gauge", "Neither used nor set aside.", _BUDGET),
     "awfproxy_log_records_written": ("counter", "Records that the kernel has.", ("file",)),
     "awfproxy_log_records_dropped": ("counter", "Records that could not be kept. Must stay 0.", ()),
     "awfproxy_log_write_errors": ("counter", "Failed attempts to write records; they are tried again.", ()),
@@ -70,6 +84,17 @@ FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
     "awfproxy_log_places_taken": ("gauge", "Places reserved for records of running calls, and waiting records.", ()),
     "awfproxy_log_oldest_waiting_seconds": ("gauge", "How long the oldest waiting record has waited; 0: none.", ()),
     "awfproxy_log_last_write_timestamp_seconds": ("gauge", "When records were last written; absent: never.", ()),
+    "awfproxy_workers": ("gauge", "Processes that accept calls.", ()),
+    "awfproxy_worker_deaths": ("counter", "Workers that ended without having been asked to.", ()),
+    "awfproxy_ledger_records": ("counter", "Usage records that were added to the ledger.", ()),
+    "awfproxy_ledger_lag_records": (
+        "gauge",
+        "Usage records that the journal has and the ledger has not, about: by bytes. Absent: not known yet.",
+        (),
+    ),
+    "awfproxy_ledger_skipped_lines": ("counter", "Lines of the journal that are no usage records.", ()),
+    "awfproxy_ledger_errors": ("counter", "Failed attempts to use the ledger; they are repeated.", ()),
+    "awfproxy_ledger_lost_tokens": ("counter", "Tokens that processes had reserved when they died.", ()),
     "awfproxy_degraded": ("gauge", "1 while /health says degraded.", ()),
     "awfproxy_build": ("info", "Version of the proxy and of Python.", ()),
 }
@@ -78,14 +103,26 @@ _TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 
 
 class Exposition:
-    """Renders all metrics of a process.  Only reads, so that it may run in any thread."""
+    """Renders all metrics of a service.  Only reads, so that it may run in any thread.
 
-    def __init__(self, tallies: Tallies, journal: Intake) -> None:
+    :param process: the metrics of its processes; by default of this one
+    :param workers: how many accept calls, and how many have died
+    :param ledger: asked at each scrape
+    """
+
+    def __init__(
+        self,
+        tallies: Tallies | Totals,
+        journal: Intake | JournalFigures,
+        process: CollectorRegistry | None = None,
+        workers: Callable[[], tuple[int, int]] = lambda: (1, 0),
+        ledger: Callable[[], LedgerFigures] = LedgerFigures,
+    ) -> None:
         self._tallies = tallies
         self._journal = journal
-        self._process = CollectorRegistry()
-        ProcessCollector(registry=self._process)
-        GCCollector(registry=self._process)
+        self._process = process or one_process()
+        self._workers = workers
+        self._ledger = ledger
 
     def render(self, accept: str, degraded: bool) -> tuple[str, bytes]:
         """Content type and body.
@@ -98,7 +135,12 @@ class Exposition:
         ports = list(self._tallies.ports.values())
         _write_models(page, ports)
         _write_ports(page, ports)
+        _write_budgets(page, ports)
         _write_journal(page, self._journal)
+        _write_ledger(page, self._ledger())
+        ready, deaths = self._workers()
+        page.family("awfproxy_workers", [("", ready)])
+        page.family("awfproxy_worker_deaths", [("", deaths)])
         page.family("awfproxy_degraded", [("", int(degraded))])
         page.family("awfproxy_build", [(_labels(version=__version__, python=platform.python_version()), 1)])
         # The library's part goes last: in OpenMetrics it brings the end mark.
@@ -198,7 +240,34 @@ def _write_ports(page: _Page, ports: list[PortTallies]) -> None:
     )
 
 
-def _write_journal(page: _Page, journal: Intake) -> None:
+def _write_budgets(page: _Page, ports: list[PortTallies]) -> None:
+    labelled = [(_labels(provider=port.provider, port=port.name), port) for port in ports]
+    page.family(
+        "awfproxy_rate_limited",
+        [
+            (f"{labels},{_labels(scope=scope, limit=name)}", count)
+            for labels, port in labelled
+            for (scope, name), count in list(port.rate_limited.items())
+        ],
+    )
+    page.family(
+        "awfproxy_budget_decisions",
+        [
+            (f"{labels},{_labels(scope=scope, decision=reason)}", count)
+            for labels, port in labelled
+            for (scope, reason), count in list(port.budget_decisions.items())
+        ],
+    )
+    budgets = [
+        (f"{labels},{_labels(scope=scope, name=name)}", figures)
+        for labels, port in labelled
+        for (scope, name), figures in list(port.budgets.items())
+    ]
+    for what in ("limit", "used", "reserved", "remaining"):
+        page.family(f"awfproxy_budget_{what}_tokens", [(labels, getattr(each, what)) for labels, each in budgets])
+
+
+def _write_journal(page: _Page, journal: Intake | JournalFigures) -> None:
     written = [("requests.jsonl", journal.written), ("token-usage.jsonl", journal.usage_written)]
     page.family("awfproxy_log_records_written", [(_labels(file=name), count) for name, count in written])
     page.family("awfproxy_log_records_dropped", [("", journal.dropped)])
@@ -209,6 +278,14 @@ def _write_journal(page: _Page, journal: Intake) -> None:
     page.family("awfproxy_log_oldest_waiting_seconds", [("", journal.oldest_waiting() or 0)])
     last = journal.last_write
     page.family("awfproxy_log_last_write_timestamp_seconds", [] if last is None else [("", last)])
+
+
+def _write_ledger(page: _Page, ledger: LedgerFigures) -> None:
+    page.family("awfproxy_ledger_records", [("", ledger.recorded)])
+    page.family("awfproxy_ledger_lag_records", [] if ledger.lag is None else [("", ledger.lag)])
+    page.family("awfproxy_ledger_skipped_lines", [("", ledger.skipped)])
+    page.family("awfproxy_ledger_errors", [("", ledger.errors)])
+    page.family("awfproxy_ledger_lost_tokens", [("", ledger.lost)])
 
 
 def _by_code(requests: Iterable[tuple[tuple[str, int | None], int]]) -> Counter[tuple[str, str]]:

@@ -35,6 +35,8 @@ class Health:
         self._conditions: dict[str, Condition] = {}
         #: STARTING, READY or DRAINING; set by whoever opens and closes the listeners
         self.state = STARTING
+        #: reasons of other processes of the same service, told from outside
+        self.others: dict[str, str] = {}
 
     def watch(self, name: str, condition: Condition) -> None:
         """Ask ``condition`` each time; it returns why it is not well, or None.
@@ -50,7 +52,11 @@ class Health:
         return self.state == READY
 
     def reasons(self) -> dict[str, str]:
-        """What is not well, by name; a condition that breaks is not well."""
+        """What is not well, by name, here and elsewhere."""
+        return self.others | self.own_reasons()
+
+    def own_reasons(self) -> dict[str, str]:
+        """What is not well in this process; a condition that breaks is not well."""
         found = {}
         for name, condition in self._conditions.items():
             try:

@@ -74,6 +74,8 @@ class Intake(ABC):
         self.errors = 0
         #: bytes of lines that wait
         self.queue_bytes = 0
+        #: told in the reactor thread that usage records were written; None: nobody wants to know
+        self.usage_was_written: Callable[[], None] | None = None
         #: seconds since the epoch of the last append that went through; None: none yet
         self.last_write: float | None = None
 
@@ -162,6 +164,7 @@ class Intake(ABC):
     def _acknowledge(self, count: int) -> None:
         """The first ``count`` records that wait are in the kernel: tell their calls."""
         waiting = self._waiting
+        before = self.usage_written
         for _ in range(count):
             usage_line, _request_line, acknowledged, _since, size = waiting.popleft()
             self.written += 1
@@ -173,3 +176,5 @@ class Intake(ABC):
                 acknowledged()
             except Exception:
                 log.failure("journal: an acknowledged call failed")
+        if self.usage_was_written is not None and self.usage_written > before:
+            self.usage_was_written()

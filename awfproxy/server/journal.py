@@ -33,15 +33,13 @@ import txaio
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from awfproxy.server import recovery
 from awfproxy.server.intake import Intake, Item, Unwritten
 from awfproxy.server.logfile import LogFile
+from awfproxy.server.mending import REQUESTS_FILE, USAGE_FILE, mend
+from awfproxy.server.shared_logfile import SharedLogFile
 
 txaio.use_twisted()
 log = txaio.make_logger()
-
-USAGE_FILE: Final = "token-usage.jsonl"
-REQUESTS_FILE: Final = "requests.jsonl"
 
 #: records a batch: 256 lines of 450 bytes are one append of 115 KB, well under a millisecond
 BATCH_MAX: Final = 256
@@ -56,6 +54,7 @@ class Journal(Intake):
     """Both files of a log directory, and the thread that writes them.
 
     :param log_dir: made at `start` where it is missing
+    :param shared: other processes append to the same files, and their supervisor has mended them
     :param call_from_thread: runs a function in the reactor thread soon: ``reactor.callFromThread``, or the event loop's
         own ``call_soon_threadsafe``
     :param call_soon: runs a function when this turn's events have been served: the event loop's ``call_soon``; by
@@ -76,6 +75,7 @@ class Journal(Intake):
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         write: Callable[[int, bytes], int] = os.write,
+        shared: bool = False,
         **limits: int,
     ) -> None:
         super().__init__(clock, **limits)
@@ -83,8 +83,10 @@ class Journal(Intake):
         self._call_soon = call_soon or partial(clock.callLater, 0)
         self._now = now
         self._monotonic = monotonic
-        self._usage = LogFile(os.path.join(log_dir, USAGE_FILE), write)
-        self._requests = LogFile(os.path.join(log_dir, REQUESTS_FILE), write)
+        kind = SharedLogFile if shared else LogFile
+        self._shared = shared
+        self._usage = kind(os.path.join(log_dir, USAGE_FILE), write)
+        self._requests = kind(os.path.join(log_dir, REQUESTS_FILE), write)
         self._files = (self._usage, self._requests)
         #: what came in this turn
         self._turn: list[Item] = []
@@ -107,19 +109,14 @@ class Journal(Intake):
         :raises OSError: a file cannot be made or opened; nothing runs then
         """
         try:
-            torn = [file.name for file in self._files if file.open()]
+            if self._shared:
+                for file in self._files:
+                    file.open()
+            else:
+                mend(self._usage, self._requests)
         except OSError:
             self._close()
             raise
-        for name in torn:
-            log.warn("journal: the last line of {name} was torn and has been closed with a newline", name=name)
-        found = recovery.recover(self._usage.path, self._requests.path)
-        if found.lines:
-            self._requests.owed = b"".join(found.lines)
-            self._requests.flush()
-            log.warn("journal: {count} lines missing from requests.jsonl were recovered", count=len(found.lines))
-        if found.unsure:
-            log.warn("journal: {why}", why=found.unsure)
         self._checked = self._monotonic()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()

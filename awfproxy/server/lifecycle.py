@@ -14,15 +14,14 @@ import os
 import signal
 import sys
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import txaio
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from awfproxy.server.hint_key import HintKeyError
-from awfproxy.server.service import ProxyService
+from awfproxy.server.kept_file import KeptFileError
 from awfproxy.server.sockets import ListenError
 
 log = txaio.make_logger()
@@ -35,14 +34,26 @@ class StartFailure(Exception):
     __module__ = "builtins"
 
 
+class Proxy(Protocol):
+    """What is started: `service.ProxyService` or `supervisor.Supervisor`."""
+
+    exit_status: int
+
+    def privilegedStartService(self) -> None: ...
+    def startService(self) -> None: ...
+    def stopService(self) -> Deferred[None]: ...
+    def end_drain(self) -> None: ...
+    def reload(self) -> None: ...
+
+
 class Lifecycle(Service):
-    """Starts a `ProxyService`, says clearly when it cannot, answers signals, and stops it.
+    """Starts a proxy, says clearly when it cannot, answers signals, and stops it.
 
     :param foreground: standard error is somebody's terminal or journal; else twistd has forked, its log has the reason
         and its parent shows the first 84 bytes
     """
 
-    def __init__(self, proxy: ProxyService, reactor: Any, foreground: bool) -> None:
+    def __init__(self, proxy: Proxy, reactor: Any, foreground: bool) -> None:
         self._proxy = proxy
         self._reactor = reactor
         self._foreground = foreground
@@ -61,7 +72,7 @@ class Lifecycle(Service):
         super().startService()  # type: ignore[no-untyped-call]
         try:
             self._proxy.startService()
-        except (ListenError, CannotListenError, HintKeyError) as error:
+        except (ListenError, CannotListenError, KeptFileError) as error:
             self._refuse(str(error))
         except OSError as error:
             self._refuse(f"log_dir cannot be written to: {error.strerror or error}: {error.filename}")

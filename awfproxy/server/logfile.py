@@ -28,6 +28,9 @@ class LogFile:
 
     __slots__ = ("_fd", "_identity", "_torn", "_write", "owed", "path")
 
+    #: `open` closes a torn last line; not where another process may be about to complete it
+    mends = True
+
     def __init__(self, path: str, write: Callable[[int, bytes], int] = os.write) -> None:
         self.path = path
         #: whole lines that the next `flush` appends
@@ -54,7 +57,7 @@ class LogFile:
             facts = os.fstat(fd)
             if not stat.S_ISREG(facts.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", self.path)
-            torn = facts.st_size > 0 and os.pread(fd, 1, facts.st_size - 1) != b"\n"
+            torn = self.mends and facts.st_size > 0 and os.pread(fd, 1, facts.st_size - 1) != b"\n"
             if torn:
                 os.write(fd, b"\n")
         except BaseException:

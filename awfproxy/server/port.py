@@ -5,6 +5,7 @@ Everything that a call asks is answered here from what was prepared when the por
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 import txaio
 
 from awfproxy.core import origin, refusals, request
-from awfproxy.core.background import Works
+from awfproxy.core.client_keys import SEED_BYTES, ClientKeys
 from awfproxy.core.decoders import decode_body
 from awfproxy.core.estimate import prompt_bytes
 from awfproxy.core.heads import RequestRules, ResponseRules, wants_websocket
@@ -24,6 +25,7 @@ from awfproxy.core.refusals import Refusal
 from awfproxy.core.request import Conversation, Peek
 from awfproxy.core.route import Route, router
 from awfproxy.core.settings import Port as PortSettings
+from awfproxy.server.admission import Admission
 from awfproxy.server.call import UNPEEKED, Call
 from awfproxy.server.client import ClientConnection
 from awfproxy.server.shared import Shared
@@ -74,7 +76,7 @@ class Port:
             base=settings.upstream.base.encode("ascii"),
             credential=None if credential is None else credential.reveal(),
             credential_header=None if header is None else header.encode("ascii"),
-            interaction_id=shared.new_request_id().encode("ascii"),
+            interaction_id=shared.interaction_id(settings.name).encode("ascii"),
         )
         self._answer_rules = ResponseRules()
         self.route = router(self._rules)
@@ -84,7 +86,20 @@ class Port:
         self._origins = frozenset(each.encode("ascii") for each in settings.allowed_origins)
         self._no_usage: dict[str | None, None] = {}
         #: what goes on in the background
-        self.works = Works()
+        self.works = shared.works(settings.name)
+        #: None: whoever reaches the port may call it
+        self.client_keys = self._client_keys() if settings.clients else None
+        self.admission = Admission(
+            settings, shared.budgets, shared.rates, self.tally, clock=shared.reactor, monotonic=shared.monotonic,
+            wall=shared.wall, wait=shared.settings.service.admission_wait, soft_cap_passed=shared.soft_cap_passed,
+        )  # fmt: skip
+
+    def _client_keys(self) -> ClientKeys:
+        header = self.settings.credential_header
+        return ClientKeys(
+            self.settings.clients, os.urandom(SEED_BYTES), in_query=self.provider.key_in_query,
+            credential_header=None if header is None else header.encode("ascii"),
+        )  # fmt: skip
 
     def accept(self) -> ClientConnection:
         """A client connects."""
@@ -119,14 +134,18 @@ class Port:
             return refusals.body_too_large(self.settings.max_request_body)
         return None
 
-    def peek(self, head: RequestHead, route: Route, body: bytes) -> tuple[Peek, int | None, Conversation | None]:
-        """What the body says of itself, decoded on the side if it is compressed, its length as a prompt
-        (`core.estimate.prompt_bytes`), and its parts if it is a conversation."""
-        if not body:
-            return UNPEEKED, 0, None
-        plain = self._plain(head, body)
+    def peek(
+        self, head: RequestHead, route: Route, plain: bytes | None
+    ) -> tuple[Peek, int | None, Conversation | None]:
+        """What the body says of itself, its length as a prompt (`core.estimate.prompt_bytes`), and its parts if it is a
+        conversation.
+
+        :param plain: as `plain` says
+        """
         if plain is None:
             return UNPEEKED, None, None
+        if not plain:
+            return UNPEEKED, 0, None
         content_type = head.fields.get(b"content-type", b"")
         facts, conversation = request.look(plain, content_type, conversation=conversational(route.kind))
         return facts, prompt_bytes(plain, content_type), conversation
@@ -155,7 +174,7 @@ class Port:
 
     def ask_for_usage(self, head: RequestHead, body: bytes, facts: Peek) -> bytes | None:
         """The body that asks for usage, decoded; None: leave it as it is."""
-        plain = self._plain(head, body)
+        plain = self.plain(head, body)
         return None if plain is None else request.ask_for_usage(plain, facts)
 
     def remember_no_usage(self, model: str | None) -> None:
@@ -168,7 +187,8 @@ class Port:
         """Whether what this route asks for goes on in the background: the answer may show its end."""
         return route.work is not None and len(self.works) > 0 and self.keyed_hash(route.work) in self.works
 
-    def _plain(self, head: RequestHead, body: bytes) -> bytes | None:
+    def plain(self, head: RequestHead, body: bytes) -> bytes | None:
+        """The body decoded, on the side; None: it cannot be."""
         coding = head.fields.get(b"content-encoding")
         return body if coding is None else decode_body(body, coding, self.settings.max_request_body)
 
@@ -189,9 +209,11 @@ class Port:
 
     def response_head(self, call: Call, head: ResponseHead, framing: str, minor: int, close: bool) -> bytes:
         """The head that goes to the client."""
+        admitted = call.admitted
         return self._answer_rules.head(
-            head, call.request_id.encode("ascii"), framing=framing, client_minor=minor, close=close
-        )
+            head, call.request_id.encode("ascii"), framing=framing, client_minor=minor, close=close,
+            budget=None if admitted is None else admitted.notice,
+        )  # fmt: skip
 
     def refusal_response(
         self, refusal: Refusal, route: Route, request_id: str, close: bool, method: bytes
@@ -225,7 +247,15 @@ class Port:
             "include_usage": self.settings.include_usage,
             "calls": len(self.calls),
             "connections": self.pool.counts,
+            "budgets": self._reflect_budgets(),
             "models": sorted(self.tally.models.keys() - {OTHER, UNNAMED}),
+        }
+
+    def _reflect_budgets(self) -> dict[str, dict[str, Any]]:
+        """How the enabled budgets stand, by kind and name of their scope; times in seconds since the epoch."""
+        return {
+            f"{kind} {name}".rstrip(): msgspec.structs.asdict(figures)
+            for (kind, name), figures in self.admission.look().items()
         }
 
     def released_unrecorded(self) -> None:
@@ -246,6 +276,7 @@ class Port:
         counts = self.pool.counts
         self.tally.connections_busy = counts["busy"]
         self.tally.connections_idle = counts["idle"]
+        self.tally.budgets = self.admission.look()
 
     @property
     def flushing(self) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import txaio
+from twisted.internet import unix
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.internet.error import ConnectError, ConnectionDone, DNSLookupError
@@ -21,7 +22,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
-from awfproxy.server.network import WRITE_HIGH, Listener
+from awfproxy.server.network import BACKLOG, WRITE_HIGH, Listener
 from awfproxy.server.sockets import ListenError, explain
 
 log = txaio.make_logger()
@@ -149,7 +150,10 @@ class ReactorNetwork:
     def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
         """See `network.Network.listen`."""
         listening.setblocking(False)
-        port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, _Build(build))
+        if listening.family == socket.AF_UNIX:
+            port = adopt_unix(self._reactor, listening, _Build(build))
+        else:
+            port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, _Build(build))
         listening.close()  # adopted by a duplicate
         return _ReactorListener(port)
 
@@ -183,6 +187,21 @@ def listen_slowly(reactor: Any, description: str, build: Callable[[], Protocol])
         raise ListenError(explain(description, refused.value)) from refused.value
     opening.addErrback(lambda late: log.failure("not listening on {endpoint}", failure=late, endpoint=description))
     return listener
+
+
+def adopt_unix(reactor: Any, listening: socket.socket, factory: Factory) -> Any:
+    """A listening Unix socket, as `adoptStreamPort` takes it, but as one that others made and have too.
+
+    Twisted would let everybody connect (chmod 0666), and at the end remove the file and shut the socket down for
+    systemd and other workers as well.  It leaves those files alone whose name begins with a zero byte: they are none
+    (unix(7), abstract sockets).
+    """
+    port = unix.Port._fromListeningDescriptor(reactor, listening.fileno(), factory)
+    port._bindPath = b"\0" + port._bindPath
+    port._shouldShutdown = False
+    port.backlog = BACKLOG
+    port.startListening()
+    return port
 
 
 def _as_os_error(failure: Failure) -> None:

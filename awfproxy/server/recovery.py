@@ -9,6 +9,10 @@ is missing where its ``request_id`` is nowhere in the end of ``requests.jsonl`` 
 than the usage line (lines are in the order in which calls ended).  Where it does not reach back far enough, because
 ``requests.jsonl`` was rotated away just before, the newest rotated file beside it is read too; if that cannot be read
 (compressed), nothing is added and the log says so: a second record would be as wrong as a missing one.
+
+With workers each process may have left a batch.  When one is killed while the others go on, theirs look incomplete for
+a moment too: its supervisor takes `last_batches`, has every other worker write what it has begun, and only then asks
+what is `lacking`.
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ from awfproxy.core.records import RECORD_BYTES_MAX, RequestRecord, TokenUsageRec
 BATCH_LINES: Final = 256
 #: bytes of the end of a file that are read: a batch of the longest lines
 TAIL_BYTES: Final = BATCH_LINES * RECORD_BYTES_MAX
+#: the same of all processes together: 300 batches of ordinary lines
+TAIL_MOST: Final = 64 * 1024 * 1024
 
 #: rotated files that are looked through: one rotation can fall between the two appends of a batch, two cannot
 ROTATED_MAX: Final = 2
@@ -49,19 +55,27 @@ _key = msgspec.json.Decoder(_Key)
 _usage = msgspec.json.Decoder(TokenUsageRecord)
 
 
-def recover(usage_path: str, requests_path: str) -> Found:
+def recover(usage_path: str, requests_path: str, processes: int = 1) -> Found:
     """Compare the ends of the two files, which must end with whole lines.
 
+    :param processes: how many wrote them; each may have left a batch
     :raises OSError: one of them cannot be read
     """
-    missing = _usage_records(usage_path)
+    return lacking(last_batches(usage_path, processes), requests_path, processes)
+
+
+def lacking(missing: list[TokenUsageRecord], requests_path: str, processes: int = 1) -> Found:
+    """The request lines of those of the records that have none.
+
+    :raises OSError: the file cannot be read
+    """
     known: set[str] = set()
     for path in (requests_path, *rotated(requests_path)):
         if not missing:
             break
         if path.endswith(COMPRESSED):
             return Found([], f"{os.path.basename(path)} is compressed: {len(missing)} usage lines were not checked")
-        keys, whole = _keys(path)
+        keys, whole = _keys(path, processes)
         known.update(key.request_id for key in keys)
         missing = [record for record in missing if record.request_id not in known]
         oldest = keys[0].timestamp if keys else ""
@@ -106,10 +120,14 @@ def _request(usage: TokenUsageRecord) -> RequestRecord:
     )
 
 
-def _usage_records(path: str) -> list[TokenUsageRecord]:
-    lines, _whole = _tail(path)
+def last_batches(path: str, processes: int = 1) -> list[TokenUsageRecord]:
+    """The usage records of the last batches.
+
+    :raises OSError: the file cannot be read
+    """
+    lines, _whole = _tail(path, processes)
     records = []
-    for line in lines[-BATCH_LINES:]:
+    for line in lines[-BATCH_LINES * processes :]:
         try:
             records.append(_usage.decode(line))
         except msgspec.MsgspecError:
@@ -117,8 +135,8 @@ def _usage_records(path: str) -> list[TokenUsageRecord]:
     return records
 
 
-def _keys(path: str) -> tuple[list[_Key], bool]:
-    lines, whole = _tail(path)
+def _keys(path: str, processes: int) -> tuple[list[_Key], bool]:
+    lines, whole = _tail(path, processes)
     keys = []
     for line in lines:
         try:
@@ -128,17 +146,18 @@ def _keys(path: str) -> tuple[list[_Key], bool]:
     return keys, whole
 
 
-def _tail(path: str) -> tuple[list[bytes], bool]:
-    """The whole lines in the last `TAIL_BYTES` of a file, and whether that is all of it; no file: no lines."""
+def _tail(path: str, processes: int) -> tuple[list[bytes], bool]:
+    """The whole lines in the last `TAIL_BYTES` a process of a file, and whether that is all of it; none: no lines."""
+    most = min(TAIL_BYTES * processes, TAIL_MOST)
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - TAIL_BYTES))
-            data = file.read(TAIL_BYTES)
+            file.seek(max(0, size - most))
+            data = file.read(most)
     except FileNotFoundError:
         return [], True
     lines = data.splitlines()
-    return (lines, True) if size <= TAIL_BYTES else (lines[1:], False)
+    return (lines, True) if size <= most else (lines[1:], False)
 
 
 def rotated(path: str) -> list[str]:

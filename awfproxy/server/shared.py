@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import txaio
+
+from awfproxy.core.background import Works
 from awfproxy.core.decoders import DecoderMemory
 from awfproxy.core.hints import Hinter
 from awfproxy.core.identifiers import request_ids
 from awfproxy.core.keyed import KEY_BYTES
+from awfproxy.core.rates import Rates
 from awfproxy.core.settings import Settings
+from awfproxy.server.admission import RatesOf
+from awfproxy.server.allowance import Allowance, Allowances, NoAllowances, Standing
 from awfproxy.server.body_memory import BodyMemory
 from awfproxy.server.health import Health
 from awfproxy.server.intake import Intake
 from awfproxy.server.network import Network
+from awfproxy.server.shared_works import SharedWorks
 from awfproxy.server.tallies import Tallies
 from awfproxy.server.tls import client_context
+
+txaio.use_twisted()
+log = txaio.make_logger()
 
 
 class Shared:
@@ -25,6 +35,9 @@ class Shared:
 
     :param monotonic: seconds that only grow
     :param wall: seconds since the epoch
+    :param works: the unfinished works of a port, by its name
+    :param interaction_ids: of ports, where they are not for this process to choose
+    :param rates: the counters of a port's limits, or of those of a user of it
     """
 
     def __init__(
@@ -35,6 +48,9 @@ class Shared:
         journal: Intake,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
+        works: Callable[[str], Works | SharedWorks] = lambda port: Works(),
+        interaction_ids: Mapping[str, str] | None = None,
+        rates: RatesOf = lambda port, user, limits: Rates(limits),
     ) -> None:
         self.settings = settings
         self.reactor = reactor
@@ -46,12 +62,34 @@ class Shared:
         #: has a key of its own until the service starts with the one that is kept (`hint_key`)
         self.hinter = Hinter(os.urandom(KEY_BYTES))
         self.tallies = Tallies()
+        #: none until the service starts
+        self.allowances: Allowances = NoAllowances()
         self.health = Health(wall, lambda: journal.last_write)
         self.body_memory = BodyMemory(settings.service.request_memory)
         self.decoder_memory = DecoderMemory()
         #: the service is stopping
         self.draining = False
+        self.works = works
+        self.rates = rates
+        self._interaction_ids = interaction_ids or {}
         self._tls: ssl.SSLContext | None = None
+
+    def interaction_id(self, port: str) -> str:
+        """The id under which a port's calls belong together for providers that want one."""
+        return self._interaction_ids.get(port) or self.new_request_id()
+
+    def budgets(self, port: str, user: str | None, feature: str) -> tuple[Allowance, ...]:
+        """The budgets that a call must pass."""
+        return self.allowances.of(port, user, feature)
+
+    def soft_cap_passed(self, allowance: Allowance, standing: Standing) -> None:
+        """More than a soft cap is used: once for each window of each budget."""
+        scope = allowance.scope
+        log.warn(
+            "the soft cap of {port} is passed: {kind}{name} has used {used} tokens this {period}, soft cap {cap}",
+            port=scope.port, kind=scope.kind, name=scope.name and f" {scope.name}", used=standing.used,
+            period=allowance.budget.period, cap=standing.soft_cap,
+        )  # fmt: skip
 
     def tls(self) -> ssl.SSLContext:
         """The context of all upstreams with TLS: reading the system's CAs takes 20 ms, once."""

@@ -22,9 +22,10 @@ class ListenError(Exception):
     """A listener cannot be opened; the text says which, why, and what to do."""
 
 
-def open_listening(endpoint: str) -> socket.socket | None:
+def open_listening(endpoint: str, several: bool = False) -> socket.socket | None:
     """A bound, listening socket for a server endpoint string; None for a kind that only Twisted can open.
 
+    :param several: others of this process are going to `join` it, if it is TCP
     :raises ListenError: the address is taken, not allowed, or not there
     """
     parsed = parse_endpoint(endpoint)
@@ -32,7 +33,7 @@ def open_listening(endpoint: str) -> socket.socket | None:
         raise ListenError(f"`{endpoint}` {parsed}")
     try:
         if parsed.kind == "tcp" and parsed.port is not None:
-            return _tcp(parsed.interface, parsed.port)
+            return _tcp(parsed.interface, parsed.port, several)
         if parsed.kind == "unix":
             return _unix(parsed.path, parsed.mode)
         if parsed.kind == "systemd":
@@ -42,14 +43,32 @@ def open_listening(endpoint: str) -> socket.socket | None:
     return None
 
 
-def _tcp(interface: str, port: int) -> socket.socket:
+def join(first: socket.socket, endpoint: str) -> socket.socket:
+    """A further listening socket on the address of one that was opened for ``several``.
+
+    :raises ListenError: it cannot be bound
+    """
+    interface, port = first.getsockname()[:2]
+    try:
+        return _tcp(interface, port, several=True, joins=True)
+    except OSError as error:
+        raise ListenError(explain(endpoint, error)) from error
+
+
+def _tcp(interface: str, port: int, several: bool = False, joins: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # accepted sockets inherit it: an event must not wait for the acknowledgement of the one before
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind((interface, port))
+        if not joins:
+            # without SO_REUSEPORT as yet: with it, a second proxy on the same port would not be refused but share it
+            listening.bind((interface, port))
+        if several:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if joins:
+            listening.bind((interface, port))
         listening.listen(BACKLOG)
     except OSError:
         listening.close()

@@ -5,13 +5,17 @@ a lock and a label look-up each time.  Labels come from us (ports, providers, ou
 name gets its own label only once an answer with a 2xx status had it, and only `MODELS_MAX` of them per port; all others
 share `OTHER`.  A client can name a million models; it cannot make one of them a label.
 
-Counters only grow.  Only the reactor thread adds; another thread may read, and sees each number whole.
+Counters only grow.  Only the reactor thread adds; another thread may read, and sees each number whole.  All of it is
+structs, so that a worker can send what it counted as it stands, and `totals` can add up the workers'.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import partial
 from typing import Final, Protocol
+
+import msgspec
 
 from awfproxy.core.outcomes import Outcome
 from awfproxy.core.records import Source
@@ -52,15 +56,15 @@ class UsageCounts(Protocol):
     def reasoning_tokens(self) -> int | None: ...
 
 
-class Histogram:
+class Histogram(msgspec.Struct, array_like=True):
     """Counts between bounds (`counts` has one more for what is above the last), and the sum."""
 
-    __slots__ = ("bounds", "counts", "sum")
+    bounds: tuple[float, ...]
+    counts: list[int] = []
+    sum: float = 0.0
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.sum = 0.0
+    def __post_init__(self) -> None:
+        self.counts = self.counts or [0] * (len(self.bounds) + 1)
 
     def add(self, value: float) -> None:
         """Count one value; a bound counts what equals it."""
@@ -68,72 +72,60 @@ class Histogram:
         self.sum += value
 
 
-class ModelTallies:
+class ModelTallies(msgspec.Struct, array_like=True):
     """The calls of one model on one port."""
 
-    __slots__ = (
-        "cache_read_tokens",
-        "cache_write_tokens",
-        "duration",
-        "first_byte",
-        "input_tokens",
-        "output_tokens",
-        "reasoning_tokens",
-        "request_bytes",
-        "requests",
-        "response_bytes",
-        "usage_records",
-    )
-
-    def __init__(self) -> None:
-        #: by outcome and status; at most nine times the few hundred statuses that there are
-        self.requests: dict[tuple[str, int | None], int] = {}
-        #: by source and reason
-        self.usage_records: dict[tuple[str, str], int] = {}
-        self.duration = Histogram(DURATION_BOUNDS)
-        self.first_byte = Histogram(FIRST_BYTE_BOUNDS)
-        self.request_bytes = 0
-        self.response_bytes = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cache_read_tokens = 0
-        self.cache_write_tokens = 0
-        self.reasoning_tokens = 0
+    #: by outcome and status; at most nine times the few hundred statuses that there are
+    requests: dict[tuple[str, int | None], int] = {}
+    #: by source and reason
+    usage_records: dict[tuple[str, str], int] = {}
+    duration: Histogram = msgspec.field(default_factory=partial(Histogram, DURATION_BOUNDS))
+    first_byte: Histogram = msgspec.field(default_factory=partial(Histogram, FIRST_BYTE_BOUNDS))
+    request_bytes: int = 0
+    response_bytes: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
-class PortTallies:
+class BudgetFigures(msgspec.Struct, array_like=True, frozen=True):
+    """How a budget stands: tokens, and the window's start and end in seconds since the epoch."""
+
+    limit: int
+    used: int
+    reserved: int
+    remaining: int
+    soft_cap: int
+    window_start: int
+    window_end: int
+
+
+class PortTallies(msgspec.Struct, array_like=True):
     """The calls of one port, and its connections to the upstream."""
 
-    __slots__ = (
-        "client_aborts",
-        "connections_busy",
-        "connections_idle",
-        "in_flight",
-        "models",
-        "name",
-        "overhead",
-        "provider",
-        "released_unrecorded",
-        "retries",
-        "scan_errors",
-    )
-
-    def __init__(self, name: str, provider: str) -> None:
-        self.name = name
-        self.provider = provider
-        self.models: dict[str, ModelTallies] = {}
-        self.in_flight = 0
-        self.overhead = Histogram(OVERHEAD_BOUNDS)
-        #: clients that closed before the end of their answer
-        self.client_aborts = 0
-        #: requests sent a second time because a kept connection was found closed
-        self.retries = 0
-        #: ends of answers that went to the client though the journal had not written the record in time
-        self.released_unrecorded = 0
-        self.scan_errors: dict[str, int] = {}
-        #: connections to the upstream, as of the last sweep: with a call (or being made for one), and kept
-        self.connections_busy = 0
-        self.connections_idle = 0
+    name: str
+    provider: str
+    models: dict[str, ModelTallies] = {}
+    in_flight: int = 0
+    overhead: Histogram = msgspec.field(default_factory=partial(Histogram, OVERHEAD_BOUNDS))
+    #: clients that closed before the end of their answer
+    client_aborts: int = 0
+    #: requests sent a second time because a kept connection was found closed
+    retries: int = 0
+    #: ends of answers that went to the client though the journal had not written the record in time
+    released_unrecorded: int = 0
+    scan_errors: dict[str, int] = {}
+    #: connections to the upstream, as of the last sweep: with a call (or being made for one), and kept
+    connections_busy: int = 0
+    connections_idle: int = 0
+    #: calls refused by a rate limit, by whose it is ("port" or "user") and its setting's name
+    rate_limited: dict[tuple[str, str], int] = {}
+    #: decisions where a budget was asked, by the kind of the one that refused ("" where none did) and the reason
+    budget_decisions: dict[tuple[str, str], int] = {}
+    #: as of the last sweep, by kind and name of its scope
+    budgets: dict[tuple[str, str], BudgetFigures] = {}
 
     def started(self) -> None:
         """A request arrived."""
@@ -182,6 +174,15 @@ class PortTallies:
         """A model that is not known yet; ``answered``: an upstream took the name, so that it may become a label."""
         label = name[:MODEL_LABEL_MAX] if name == UNNAMED or (answered and len(self.models) < MODELS_MAX) else OTHER
         return self.models.setdefault(label, ModelTallies())
+
+    def rate_limited_by(self, scope: str, name: str) -> None:
+        """A limit had no room for a call."""
+        self.rate_limited[scope, name] = self.rate_limited.get((scope, name), 0) + 1
+
+    def budget_decision(self, scope: str, reason: str) -> None:
+        """Budgets were asked about a call."""
+        counts, key = self.budget_decisions, (scope, reason)
+        counts[key] = counts.get(key, 0) + 1
 
     def scan_error(self, reason: str, count: int = 1) -> None:
         """The usage scanner rejected something."""

@@ -3,6 +3,7 @@
 import pytest
 
 from awfproxy.core.environment import Environment
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.settings import Proxy, Upstream
 
 
@@ -56,7 +57,12 @@ def test_bind(value: str, bind: str) -> None:
     ("name", "value"),
     [
         ("AWFPROXY_BIND", "localhost"),
-        ("AWFPROXY_WORKERS", "4"),
+        ("AWFPROXY_WORKERS", "0"),
+        ("AWFPROXY_WORKERS", "-1"),
+        ("AWFPROXY_WORKERS", "two"),
+        ("AWFPROXY_WORKERS", "257"),
+        ("AWFPROXY_WORKERS", "9" * 5000),
+        ("AWFPROXY_WORKERS", "\u0664"),
         ("AWFPROXY_ALLOWED_HOSTS", "a.example,http://b"),
         ("HTTPS_PROXY", "socks5://x"),
         ("https_proxy", "http://:x"),
@@ -70,20 +76,63 @@ def test_a_wrong_value_is_a_fault_that_names_its_variable(name: str, value: str)
 
 
 @pytest.mark.parametrize(
-    ("value", "faults"), [("", 0), ("false", 0), ("0", 0), ("true", 1), ("TRUE", 1), ("1", 1), ("maybe", 1)]
+    ("value", "limited"), [("", False), ("false", False), ("0", False), ("true", True), ("TRUE", True), ("1", True)]
 )
-def test_rates_are_refused_where_they_are_wanted(value: str, faults: int) -> None:
+def test_rates_hold_where_they_are_switched_on(value: str, limited: bool) -> None:
     """AWF sets the numbers beside `false` too: those ask for nothing."""
-    environment = read(AWF_RATE_LIMIT_ENABLED=value, AWF_RATE_LIMIT_RPM="600")
-    environment.refuse_rates()
-    assert len(environment.faults) == faults
+    environment = read(AWF_RATE_LIMIT_ENABLED=value, AWF_RATE_LIMIT_RPM="30")
+    limits, sources = environment.limits()
+    assert environment.faults == []
+    switched_on = RateLimits(requests_per_minute=30, requests_per_hour=1000, bytes_per_minute=52428800)
+    assert limits == (switched_on if limited else RateLimits())
+    assert sources == (
+        {
+            "requests_per_minute": "environment AWF_RATE_LIMIT_RPM",
+            "requests_per_hour": "environment AWF_RATE_LIMIT_ENABLED",
+            "bytes_per_minute": "environment AWF_RATE_LIMIT_ENABLED",
+        }
+        if limited
+        else {}
+    )
+
+
+def test_all_rates_of_awf() -> None:
+    """Each variable is its own limit."""
+    limits, _ = read(
+        AWF_RATE_LIMIT_ENABLED="true", AWF_RATE_LIMIT_RPM="1", AWF_RATE_LIMIT_RPH="2", AWF_RATE_LIMIT_BYTES_PM="3"
+    ).limits()
+    assert limits == RateLimits(requests_per_minute=1, requests_per_hour=2, bytes_per_minute=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWF_RATE_LIMIT_ENABLED", "maybe"),
+        ("AWF_RATE_LIMIT_RPM", "0"),
+        ("AWF_RATE_LIMIT_RPH", "-5"),
+        ("AWF_RATE_LIMIT_BYTES_PM", "50 MB"),
+    ],
+)
+def test_a_wrong_rate_is_a_fault(name: str, value: str) -> None:
+    """AWF would take its default in silence; who has set a limit wants that one."""
+    environment = read(**{"AWF_RATE_LIMIT_ENABLED": "true", name: value})
+    environment.limits()
+    (fault,) = environment.faults
+    assert fault.startswith(f"{name}: must be ")
+
+
+@pytest.mark.parametrize(("value", "workers"), [("", None), ("1", 1), (" 8 ", 8), ("256", 256)])
+def test_workers(value: str, workers: int | None) -> None:
+    """A number of processes, where one is given."""
+    environment = read(AWFPROXY_WORKERS=value)
+    assert (environment.workers, environment.faults) == (workers, [])
 
 
 @pytest.mark.parametrize(("enabled", "warnings"), [(None, 1), ("false", 0)])
 def test_rates_that_nothing_enables_are_worth_a_warning(enabled: str | None, warnings: int) -> None:
     """Whoever sets a number alone may think that it holds."""
     environment = read(AWF_RATE_LIMIT_RPH="600", **({} if enabled is None else {"AWF_RATE_LIMIT_ENABLED": enabled}))
-    environment.refuse_rates()
+    assert environment.limits() == (RateLimits(), {})
     assert environment.faults == []
     assert [line.partition(":")[0] for line in environment.warnings] == ["AWF_RATE_LIMIT_RPH"] * warnings
 

@@ -34,6 +34,9 @@ ALL: list[Refusal] = [
     refusals.first_byte_timeout(),
     refusals.draining(),
     refusals.journal_full(),
+    refusals.ledger_unavailable(),
+    refusals.client_key(presented=False),
+    refusals.client_key(presented=True),
     refusals.internal_error(),
 ]
 
@@ -67,6 +70,9 @@ def test_words_are_stable() -> None:
         (504, "timeout_error", "first_byte_timeout", True, "timed_out"),
         (503, "overloaded_error", "draining", True, "refused"),
         (503, "overloaded_error", "journal_full", True, "refused"),
+        (503, "overloaded_error", "ledger_unavailable", True, "refused"),
+        (401, "authentication_error", "client_key_missing", False, "refused"),
+        (401, "authentication_error", "client_key_unknown", False, "refused"),
         (500, "proxy_error", "internal_error", True, "proxy_error"),
     }
 

@@ -2,24 +2,37 @@
 
 import pytest
 
+from awfproxy.core.budgets import Budget
 from awfproxy.core.credentials import CredentialKind
 from awfproxy.core.providers import PROVIDERS
+from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import Port, Proxy, Settings, SettingsError, Upstream
+from awfproxy.core.settings import (
+    Client,
+    Database,
+    Feature,
+    Port,
+    PortBudget,
+    Proxy,
+    Settings,
+    SettingsError,
+    Upstream,
+)
 from awfproxy.core.settings_environment import from_environment
 from awfproxy.core.settings_file import from_file
 
 HOME = {"HOME": "/home/me"}
 KEY = Secret("sk-the-key")
+OTHER_KEY = Secret("sk-the-clients-key")
 
 
 def reader(variables: dict[str, str]) -> object:
-    """Credentials: variables by value; the file and the systemd credential `good` hold KEY, others are not readable."""
+    """Credentials: variables by value; the file `good` holds KEY, the systemd credential OTHER_KEY; others hold none."""
 
     def read(kind: CredentialKind, name: str) -> Secret | str | None:
         if kind == "env":
             return Secret(variables[name]) if variables.get(name) else None
-        return KEY if name == "good" else f"names `{name}`, which cannot be read"
+        return (OTHER_KEY if kind == "systemd" else KEY) if name == "good" else f"names `{name}`, which cannot be read"
 
     return read
 
@@ -84,6 +97,9 @@ def test_the_environment_shapes_the_ports() -> None:
         AWFPROXY_STATE_DIR="/s",
         AWF_TOKEN_LOG_DIR="/l",
         HTTPS_PROXY="http://squid:3128",
+        AWFPROXY_WORKERS="2",
+        AWF_RATE_LIMIT_ENABLED="true",
+        AWF_RATE_LIMIT_RPH="5",
     )
     port = only(settings)
     assert port.listen == "tcp:10000:interface=0.0.0.0"
@@ -91,6 +107,11 @@ def test_the_environment_shapes_the_ports() -> None:
     assert (port.allowed_hosts, port.proxy) == (("p.example",), Proxy("squid", 3128))
     service = settings.service
     assert (service.log_dir, service.state_dir, service.admin) == ("/l", "/s", "unix:/run/a.sock")
+    assert (service.ledger, service.workers) == (Database("sqlite:////s/ledger.db"), 2)
+    assert port.limits == RateLimits(requests_per_minute=600, requests_per_hour=5, bytes_per_minute=52428800)
+    assert settings.sources["ports.openai.limits.requests_per_hour"] == "environment AWF_RATE_LIMIT_RPH"
+    assert settings.sources["ports.openai.limits.requests_per_minute"] == "environment AWF_RATE_LIMIT_ENABLED"
+    assert settings.sources["service.workers"] == "environment AWFPROXY_WORKERS"
     assert settings.source == "environment"
     assert settings.sources["ports.openai.upstream"] == "environment OPENAI_API_TARGET"
 
@@ -103,8 +124,9 @@ def test_the_environment_shapes_the_ports() -> None:
         ({"OPENAI_API_KEY": "k", "OPENAI_API_TARGET": "ftp://x"}, "OPENAI_API_TARGET: has the scheme"),
         ({"OPENAI_API_KEY": "k", "AWFPROXY_ADMIN": "tcp:10000"}, "AWFPROXY_ADMIN: is `tcp:10000:"),
         ({"OPENAI_API_KEY": "k", "AWFPROXY_ADMIN": "10009"}, "AWFPROXY_ADMIN: is a port number alone"),
-        ({"OPENAI_API_KEY": "k", "AWF_RATE_LIMIT_ENABLED": "true"}, "AWF_RATE_LIMIT_ENABLED: rate limits"),
-        ({"OPENAI_API_KEY": "k", "AWFPROXY_WORKERS": "2"}, "AWFPROXY_WORKERS: more than one"),
+        ({"OPENAI_API_KEY": "k", "AWF_RATE_LIMIT_ENABLED": "perhaps"}, "AWF_RATE_LIMIT_ENABLED: must be"),
+        ({"OPENAI_API_KEY": "k", "AWFPROXY_WORKERS": "0"}, "AWFPROXY_WORKERS: must be a whole number from 1 to"),
+        ({"OPENAI_API_KEY": "k", "AWFPROXY_STATE_DIR": "/a?b"}, "AWFPROXY_STATE_DIR: has a path with `?`"),
         ({"OPENAI_API_KEY": "k", "HOME": ""}, "no folder for logs"),
     ],
 )
@@ -154,7 +176,9 @@ def test_a_file_with_everything() -> None:
     log_dir = "log"
     state_dir = "/s"
     admin = "tcp:9:interface=127.0.0.2"
-    workers = 1
+    workers = 3
+    ledger = "sqlite:///a.db"
+    admission_wait = 0
     drain_timeout = 1
     record_wait = 2.5
     request_memory = 3
@@ -172,11 +196,38 @@ def test_a_file_with_everything() -> None:
     connect_timeout = 5
     first_byte_timeout = 6
     idle_timeout = 7
+    [ports.a.limits]
+    requests_per_minute = 1
+    requests_per_hour = 2
+    bytes_per_minute = 3
+    tokens_per_minute = 4
+    concurrent_requests = 5
+    [ports.a.budget]
+    enabled = true
+    period = "week"
+    soft_cap_tokens = 1
+    hard_cap_tokens = 2
+    mode = "learned"
+    unbounded = 3
+    count = "all"
+    hard_cap_usd = 2.5
+    on_ledger_loss = "allow"
+    webhook = "https://hooks.example/T0"
+    [ports.a.clients.ci]
+    key = { systemd = "good" }
+    user = "CI"
+    limits = { requests_per_hour = 6 }
+    budget = { enabled = true, mode = "strict" }
+    [ports.a.features.review.budget]
+    enabled = true
+    period = "day"
     """
     settings = of_file(text, AWFPROXY_ALLOWED_HOSTS="i.example")
     service = settings.service
     assert (service.log_dir, service.state_dir, service.admin) == ("/etc/awf/log", "/s", "tcp:9:interface=127.0.0.2")
     assert (service.drain_timeout, service.record_wait, service.request_memory) == (1.0, 2.5, 3)
+    assert (service.workers, service.ledger) == (3, Database("sqlite:////etc/awf/a.db"))
+    assert service.admission_wait == 0
     assert only(settings) == Port(
         name="a",
         listen="tcp:10:interface=127.0.0.1",
@@ -192,13 +243,48 @@ def test_a_file_with_everything() -> None:
         connect_timeout=5.0,
         first_byte_timeout=6.0,
         idle_timeout=7.0,
+        limits=RateLimits(
+            requests_per_minute=1, requests_per_hour=2, bytes_per_minute=3, tokens_per_minute=4, concurrent_requests=5
+        ),
+        budget=PortBudget(
+            enabled=True,
+            period="week",
+            soft_cap_tokens=1,
+            hard_cap_tokens=2,
+            mode="learned",
+            unbounded=3,
+            count="all",
+            hard_cap_usd=2.5,
+            on_ledger_loss="allow",
+            webhook=Secret("https://hooks.example/T0"),
+        ),
+        clients=(
+            Client(
+                name="ci",
+                key=OTHER_KEY,
+                user="CI",
+                limits=RateLimits(requests_per_hour=6),
+                budget=Budget(enabled=True, mode="strict"),
+            ),
+        ),
+        features=(Feature(name="review", budget=Budget(enabled=True, period="day")),),
     )
 
 
 def test_own_variables_go_before_the_file() -> None:
     """What the operator exports wins over what the package installed."""
-    text = '[service]\nstate_dir = "/a"\nadmin = "tcp:1"\n' + SMALL
-    settings = of_file(text, KEY="k", AWFPROXY_STATE_DIR="/b", AWFPROXY_ADMIN="tcp:2", AWFPROXY_BIND="10.0.0.1")
+    text = '[service]\nstate_dir = "/a"\nadmin = "tcp:1"\nworkers = 2\n' + SMALL
+    settings = of_file(
+        text,
+        KEY="k",
+        AWFPROXY_STATE_DIR="/b",
+        AWFPROXY_ADMIN="tcp:2",
+        AWFPROXY_BIND="10.0.0.1",
+        AWFPROXY_WORKERS="4",
+    )
+    assert settings.service.workers == 4
+    assert settings.service.ledger.path == "/b/ledger.db"
+    assert settings.sources["service.workers"] == "environment AWFPROXY_WORKERS"
     assert settings.service.state_dir == "/b"
     assert settings.service.admin == "tcp:2:interface=127.0.0.1"
     assert only(settings).listen == "tcp:10000:interface=10.0.0.1"
@@ -211,6 +297,7 @@ def test_keys_and_targets_of_the_environment_do_not_count_beside_a_file() -> Non
         SMALL, KEY="k", ANTHROPIC_API_KEY="k", OPENAI_API_TARGET="x.example", AWF_RATE_LIMIT_ENABLED="true"
     )
     assert only(settings).upstream.host == "api.openai.com"
+    assert only(settings).limits == RateLimits()
 
 
 def test_a_port_without_credential_is_kept_and_warned_about() -> None:
@@ -295,7 +382,23 @@ def test_an_empty_file_has_no_port() -> None:
 
 def test_no_secret_in_the_settings_text() -> None:
     """The whole value can be logged."""
-    settings = of_file(SMALL, KEY="sk-the-key", HTTPS_PROXY="http://u:sesame@p:1")
+    text = f"""
+    [service]
+    ledger = {{ env = "LEDGER" }}
+    {SMALL}
+    [ports.main.budget]
+    webhook = "https://hooks.example/sesame"
+    [ports.main.clients.ci]
+    key = {{ env = "CLIENT" }}
+    """
+    settings = of_file(
+        text,
+        KEY="sk-the-key",
+        HTTPS_PROXY="http://u:sesame@p:1",
+        LEDGER="postgresql://u:sesame@h/d",
+        CLIENT="sesame-sesame-sesame",
+    )
+    assert settings.service.ledger.reveal() == "postgresql://u:sesame@h/d"
     assert "sk-the-key" not in repr(settings)
     assert "sesame" not in repr(settings)
     assert "dTpzZXNhbWU" not in repr(settings)  # u:sesame in base64

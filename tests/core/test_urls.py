@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from awfproxy.core.secret import SECRET_MAX, Secret
 from awfproxy.core.settings import Proxy, Upstream
 from awfproxy.core.urls import (
     goes_direct,
@@ -14,6 +15,7 @@ from awfproxy.core.urls import (
     parse_proxy,
     parse_target,
     parse_upstream,
+    parse_webhook,
 )
 
 
@@ -68,6 +70,38 @@ def test_refuses_what_could_be_read_in_two_ways(text: str, words: str) -> None:
     assert "sesame" not in problem
 
 
+@pytest.mark.parametrize(
+    "text", ["https://hooks.example/T0/sesame", "http://127.0.0.1:9/", "https://[::1]/x?key=sesame&b=%20"]
+)
+def test_a_webhook_is_a_secret(text: str) -> None:
+    """Path and query are whatever the receiver wants."""
+    assert parse_webhook(text) == Secret(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hooks.example/sesame", "write `https://"),
+        ("ftp://hooks.example/sesame", "write `https://"),
+        ("https:///sesame", "write `https://"),
+        ("https://h:0/sesame", "write `https://"),
+        ("https://h:sesame/", "write `https://"),
+        ("https://h/ses ame", "write `https://"),
+        ("https://h/sesam\u00e9", "write `https://"),
+        ("https://h/sesame\n", "write `https://"),
+        ("https://u:sesame@h/", "user information"),
+        ("https://h/#sesame", "fragment"),
+        ("https://h/" + "x" * SECRET_MAX, "too long"),
+    ],
+)
+def test_a_webhook_that_could_not_be_called_is_refused(text: str, words: str) -> None:
+    """And nothing of it repeated."""
+    problem = parse_webhook(text)
+    assert isinstance(problem, str)
+    assert words in problem
+    assert "ses" not in problem
+
+
 @given(st.text())
 def test_any_text_has_an_answer(text: str) -> None:
     """Nothing raises, and what is accepted reads the same when written out."""
@@ -76,6 +110,7 @@ def test_any_text_has_an_answer(text: str) -> None:
         assert parse_upstream(found.url) == found
     assert isinstance(parse_proxy(text), Proxy | str)
     assert isinstance(parse_target(text, "https://x/v1"), Upstream | str)
+    assert isinstance(parse_webhook(text), Secret | str)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,9 +15,11 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
+from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.secret import Secret
+from awfproxy.core.settings import Database, Service, Settings, Upstream
 from awfproxy.core.settings import Port as PortSettings
-from awfproxy.core.settings import Service, Settings, Upstream
+from awfproxy.server.allowance_memory import MemoryAllowances
 from awfproxy.server.journal_memory import MemoryJournal
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port
@@ -126,26 +128,46 @@ class Wires:
         protocol.makeConnection(wire)
 
 
+#: settings of the service that a stage takes beside the port's
+_OF_SERVICE = ("record_wait", "request_memory", "admission_wait")
+
+
+class _Wall:
+    """A clock whose seconds are the epoch's."""
+
+    def __init__(self, clock: Clock, seconds: Callable[[], float]) -> None:
+        self.callLater = clock.callLater
+        self.seconds = seconds
+
+
 class Stage:
     """One port with everything around it."""
 
-    def __init__(self, *, journal_holds: bool = False, **settings: Any) -> None:
+    def __init__(
+        self, *, journal_holds: bool = False, budgets: Mapping[Scope, Budget] | None = None, **settings: Any
+    ) -> None:
         self.clock = Clock()
         self.wires = Wires(self.clock)
         self.journal = MemoryJournal(self.clock)
         self.journal.start()
         upstream = settings.pop("upstream", Upstream("http", "up.test", 80, "/v1"))
-        service = {name: settings.pop(name) for name in ("record_wait", "request_memory") if name in settings}
+        service = {name: settings.pop(name) for name in _OF_SERVICE if name in settings}
         values = {
             "name": "main", "listen": "tcp:0", "provider": "openai", "upstream": upstream, "credential": Secret("sk-real"),
         }  # fmt: skip
         port = PortSettings(**(values | settings))
         whole = Settings(
-            service=Service(log_dir="", state_dir="", admin="", **service), ports=(port,), source="test"
+            service=Service(
+                log_dir="", state_dir="", admin="", ledger=Database("sqlite:////ledger.db"), **service
+            ),
+            ports=(port,), source="test"
         )
         self.shared = Shared(
             whole, self.clock, self.wires, self.journal, self.clock.seconds, lambda: 1_800_000_000 + self.clock.seconds()
         )
+        #: what the port's calls may spend, without a ledger; its clock is the epoch's
+        self.budgets = MemoryAllowances(budgets or {}, _Wall(self.clock, self.shared.wall))  # type: ignore[arg-type]
+        self.shared.allowances = self.budgets
         self.port = Port(port, self.shared, SWEEP, lambda target: b"local" if target == b"/health" else None)
 
     def client(self) -> Wire:

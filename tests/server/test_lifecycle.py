@@ -73,7 +73,7 @@ class Around:
 
     def __init__(self, foreground: bool = True) -> None:
         self.proxy, self.reactor = DummyProxy(), DummyReactor()
-        self.life = Lifecycle(self.proxy, self.reactor, foreground)  # type: ignore[arg-type]
+        self.life = Lifecycle(self.proxy, self.reactor, foreground)
         self.reactor.on_stop = self.life.stopService
 
     def start(self) -> None:

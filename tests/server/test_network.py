@@ -510,3 +510,31 @@ async def test_an_attempt_that_is_given_up(network: Network) -> None:
             filler.close()
     await turn(20)
     assert near.told == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_file_of_a_unix_socket_is_left_alone(network: Network, tmp_path: Path) -> None:
+    """Who may connect was decided by whoever bound it, and others may still accept on it at the end."""
+    path = tmp_path / "s"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    listening.listen(10)
+    nears: list[Near] = []
+
+    def build() -> Near:
+        nears.append(Near())
+        return nears[-1]
+
+    kept = listening.dup()
+    listener = network.listen(listening, build)
+    with kept, socket.socket(socket.AF_UNIX) as far:
+        far.connect(str(path))
+        await until(lambda: nears)
+        assert path.stat().st_mode & 0o777 == 0o600
+        listener.close()
+        await turn(5)
+        assert path.exists()
+        with socket.socket(socket.AF_UNIX) as waiting:
+            waiting.connect(str(path))  # whoever has the socket too may accept it
+    await until(lambda: nears[0].reason)

@@ -71,13 +71,16 @@ def call(port: int) -> bytes:
 
 
 @pytest.mark.parametrize("reactor", ["uvloop", "epoll"])
-def test_socket_activation(tmp_path: Path, reactor: str) -> None:
-    """A call that came before the proxy did is answered; so is one that comes while it restarts."""
+@pytest.mark.parametrize("workers", [1, 2])
+def test_socket_activation(tmp_path: Path, reactor: str, workers: int) -> None:
+    """A call that came before the proxy did is answered; so is one that comes while it restarts; workers share it."""
     with socket.socket() as listening, FarEnd(always(answer(ANSWER))) as provider:
         listening.bind(("127.0.0.1", 0))
         listening.listen(100)
         port = listening.getsockname()[1]
-        setting = write_setting(tmp_path, {"any": provider.port}, providers=["openai"])
+        setting = write_setting(
+            tmp_path, {"any": provider.port}, providers=["openai"], service=f"workers = {workers}"
+        )
         text = setting.config.read_text()
         own = f"tcp:{setting.ports['openai']}:interface=127.0.0.1"
         assert own in text

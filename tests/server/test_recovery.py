@@ -155,3 +155,21 @@ def test_no_more_is_looked_at_than_a_batch(folder: Folder) -> None:
     """Older lines cannot be missing."""
     folder.write(list(range(1, 401)), [1])
     assert len(folder.recovered()) == recovery.BATCH_LINES
+
+
+def test_every_worker_may_have_left_a_batch(folder: Folder) -> None:
+    """As many lines are looked at as all of them can have left."""
+    count = recovery.BATCH_LINES + 40
+    folder.write(list(range(count)), [])
+    assert len(recover(str(folder.usage), str(folder.requests)).lines) == recovery.BATCH_LINES
+    assert len(recover(str(folder.usage), str(folder.requests), processes=2).lines) == count
+
+
+def test_what_others_complete_meanwhile_is_not_missing(folder: Folder) -> None:
+    """A worker was killed: of what lacked its line then, only that which lacks it still is added."""
+    folder.write([1, 2, 3], [1])
+    begun = recovery.last_batches(str(folder.usage), 2)
+    with folder.requests.open("ab") as others:
+        others.write(encode(call(3)))
+    found = recovery.lacking(begun, str(folder.requests), 2)
+    assert [json.loads(line)["request_id"] for line in found.lines] == ["id-2"]

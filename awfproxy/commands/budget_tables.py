@@ -1,0 +1,181 @@
+"""What `awf budget` prints: tables for people, JSON for programs.
+
+In JSON times are ISO 8601, amounts plain numbers, and what is unlimited or not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from awfproxy.core.budgets import Decision
+from awfproxy.core.scopes import counted_feature
+from awfproxy.ledger.budget_desk import Division, Statement, moment, titled
+from awfproxy.report.table import Column, Table, pretty
+
+_USE = (
+    Column("budget"),
+    Column(""),
+    Column("period from"),
+    Column("used", figures=True),
+    Column("reserved", figures=True),
+    Column("remaining", figures=True),
+    Column("lost", figures=True),
+    Column("soft cap", figures=True),
+    Column("hard cap", figures=True),
+)
+_FIELDS = (Column("budget"), Column("field"), Column("value"), Column("from"))
+_DECISIONS = (
+    Column("budget"),
+    Column("decision"),
+    Column("used", figures=True),
+    Column("reserved", figures=True),
+    Column("remaining", figures=True),
+    Column("soft cap", figures=True),
+    Column("hard cap", figures=True),
+)
+_SHARES = (Column("tokens", figures=True), Column("calls", figures=True))
+
+
+def shown(statements: Sequence[Statement], form: str) -> str:
+    """`awf budget show`."""
+    if form == "json":
+        return _json([_facts(statement) for statement in statements])
+    use = Table(_USE, [_use(statement) for statement in statements])
+    money = [_money(statement) for statement in statements if statement.used_usd is not None]
+    fields = [
+        (titled(statement.scope) if number == 0 else "", name, _written(stated.value), stated.source)
+        for statement in statements
+        for number, (name, stated) in enumerate(statement.settings.items())
+    ]
+    return "\n".join((pretty(use), *money, pretty(Table(_FIELDS, fields))))
+
+
+def applying(statements: Sequence[Statement], user: str | None, feature: str | None) -> list[Statement] | str:
+    """Those of a port's budgets that a call must pass; a sentence where the user has none.
+
+    A feature that the port does not list counts as its `other`, as it does for calls.
+    """
+    listed = [statement.name for statement in statements if statement.kind == "feature"]
+    counted = None if feature is None else counted_feature(listed, feature)
+    chosen = [
+        statement
+        for statement in statements
+        if statement.kind == "port"
+        or (statement.kind == "user" and statement.name == user)
+        or (statement.kind == "feature" and statement.name == counted)
+    ]
+    if user is not None and all(statement.kind != "user" for statement in chosen):
+        return f"Port {statements[0].port} has no client whose user is {user}."
+    return chosen
+
+
+def decisions(statements: Sequence[Statement], estimate: int, form: str) -> tuple[str, bool]:
+    """`awf budget check`, and whether the call would be let in."""
+    made = [(statement, statement.decide(estimate)) for statement in statements]
+    allowed = all(decision.allowed for _, decision in made)
+    if form == "json":
+        reason = next((decision.reason for _, decision in made if not decision.allowed), made[0][1].reason)
+        rows = [_decision(statement, decision) for statement, decision in made]
+        return _json({"allowed": allowed, "reason": reason, "estimate": estimate, "budgets": rows}), allowed
+    table = Table(_DECISIONS, [_row(statement, decision) for statement, decision in made])
+    return pretty(table), allowed
+
+
+def divided(division: Division, by: str, form: str) -> str:
+    """`awf budget breakdown`."""
+    shares = {"feature": division.features, "model": division.models, "user": division.users}[by]
+    if form == "json":
+        return _json(
+            {
+                "port": division.port,
+                "period": division.period,
+                "period_start": moment(division.window_start),
+                "period_end": moment(division.window_end),
+                "by": by,
+                "shares": [{by: each.name, "tokens": each.tokens, "calls": each.calls} for each in shares],
+            }
+        )
+    rows = [("-" if each.name is None else each.name, f"{each.tokens:,}", f"{each.calls:,}") for each in shares]
+    total = ("total", f"{sum(each.tokens for each in shares):,}", f"{sum(each.calls for each in shares):,}")
+    return pretty(Table((Column(by), *_SHARES), rows, total))
+
+
+def _use(statement: Statement) -> tuple[str, ...]:
+    budget = statement.budget
+    return (
+        titled(statement.scope),
+        "enabled" if budget.enabled else "disabled",
+        f"{budget.period} {moment(statement.window_start)[:10]}",
+        f"{statement.used:,}",
+        f"{statement.reserved:,}",
+        f"{statement.remaining:,}" if budget.enabled else "unlimited",
+        f"{statement.lost:,}",
+        f"{budget.soft_cap_tokens:,}",
+        f"{budget.hard_cap_tokens:,}",
+    )
+
+
+def _money(statement: Statement) -> str:
+    cap = statement.budget.hard_cap_usd
+    calls = statement.unpriced_calls
+    without = f"; {calls:,} calls of models without a price are not in it" if calls else ""
+    return f"{titled(statement.scope)}: ${statement.used_usd:,.2f} of ${cap:,.2f} used{without}\n"
+
+
+def _row(statement: Statement, decision: Decision) -> tuple[str, ...]:
+    budget = statement.budget
+    reason = decision.reason or ("soft cap exceeded" if decision.soft_exceeded else None)
+    verdict = "allowed" if decision.allowed else "refused"
+    return (
+        titled(statement.scope),
+        f"{verdict}: {reason}" if reason else verdict,
+        f"{statement.used:,}",
+        f"{statement.reserved:,}",
+        f"{statement.remaining:,}" if budget.enabled else "unlimited",
+        f"{budget.soft_cap_tokens:,}",
+        f"{budget.hard_cap_tokens:,}",
+    )
+
+
+def _decision(statement: Statement, decision: Decision) -> dict[str, Any]:
+    budget = statement.budget
+    return {
+        **_named(statement),
+        "allowed": decision.allowed,
+        "reason": decision.reason,
+        "used": statement.used,
+        "reserved": statement.reserved,
+        "remaining": statement.remaining if budget.enabled else None,
+        "soft_cap": budget.soft_cap_tokens,
+        "hard_cap": budget.hard_cap_tokens,
+        "soft_exceeded": decision.soft_exceeded,
+    }
+
+
+def _facts(statement: Statement) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(statement)
+    times = {
+        "changed_at": None if statement.changed_at is None else moment(statement.changed_at),
+        "window_start": moment(statement.window_start),
+        "window_end": moment(statement.window_end),
+    }
+    unlimited = {} if statement.budget.enabled else {"remaining": None}
+    return facts | times | unlimited
+
+
+def _named(statement: Statement) -> dict[str, str]:
+    return {"port": statement.port, "kind": statement.kind, "name": statement.name}
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}" if isinstance(value, float) else str(value)
+
+
+def _json(body: object) -> str:
+    return json.dumps(body, indent=2, ensure_ascii=True) + "\n"

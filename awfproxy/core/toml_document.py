@@ -1,0 +1,160 @@
+"""A configuration file's text, read into the tables of `toml_tables`.
+
+Rules: every fault of the text is told at once, each with file, line, key and remedy; an unknown key names the nearest
+valid one.  What is right beside a fault is read all the same, so that its own faults are found in the same pass.
+"""
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_origin
+
+import msgspec
+
+from awfproxy.core.toml_lines import Path, line_of, lines_of_keys
+from awfproxy.core.toml_tables import FileTable, PortTable, ServiceTable, Table
+
+_T = TypeVar("_T", bound=Table)
+
+
+class Document:
+    """A file's tables, each field typed, beside what is wrong with them.
+
+    `faults` grows as the file is read and may be added to by `fault`.
+    """
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.faults: list[tuple[int, str]] = []
+        self.tables = FileTable()
+        #: paths of keys that the file gives
+        self.given: set[Path] = set()
+        self._lines: dict[Path, int] = {}
+        try:
+            tables = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            self._syntax(str(error))
+            return
+        except RecursionError:
+            self._syntax("too deeply nested")
+            return
+        self._lines = lines_of_keys(text)
+        self.tables = self._table((), tables, FileTable)
+
+    @property
+    def service(self) -> ServiceTable:
+        return self.tables.service
+
+    @property
+    def ports(self) -> dict[str, PortTable]:
+        return self.tables.ports
+
+    def fault(self, path: Path, problem: str) -> None:
+        """Note what is wrong; `problem` is the rest of a sentence that begins with the key."""
+        line = line_of(self._lines, path)
+        end = "" if problem.endswith("?") else "."
+        self.faults.append((line or 0, f"{self.place(path)}: `{'.'.join(path)}` {problem}{end}"))
+
+    def place(self, path: Path) -> str:
+        """`file:line` of a key."""
+        line = line_of(self._lines, path)
+        return f"{self.name}:{line}" if line else self.name
+
+    def lines(self) -> list[str]:
+        """All that is wrong, in the order of the file."""
+        return [sentence for _, sentence in sorted(self.faults, key=lambda fault: fault[0])]
+
+    def _syntax(self, message: str) -> None:
+        found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+        place = f"{self.name}:{found[1]}" if found else self.name
+        what = message[: found.start()] if found else message
+        self.faults.append((0, f"{place}: this is not valid TOML: {what[:1].lower()}{what[1:]}."))
+
+    def _table(self, at: Path, given: dict[str, Any], kind: type[_T]) -> _T:
+        return kind(**dict(self._fields(at, given, kind)))
+
+    def _fields(self, at: Path, given: dict[str, Any], kind: type[Table]) -> Iterator[tuple[str, Any]]:
+        """The fields that are right; the others become faults."""
+        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for key, value in given.items():
+            path, wanted = (*at, key), types.get(key)
+            self.given.add(path)
+            if wanted is None:
+                self.fault(path, f"is not a setting{nearest(key, tuple(types))}")
+            elif _is_table(wanted):
+                if self._is_dict(value, path):
+                    yield key, self._table(path, value, wanted)
+            elif get_origin(wanted) is dict:
+                if self._is_dict(value, path):
+                    yield key, dict(self._named(path, value, get_args(wanted)[1]))
+            elif isinstance(value, float) and not math.isfinite(value):
+                self.fault(path, "must be a finite number")
+            else:
+                try:
+                    yield key, msgspec.convert(value, wanted)
+                except msgspec.ValidationError as error:
+                    self.fault(path, _plain(str(error), value, _choices(wanted)))
+
+    def _named(self, at: Path, given: dict[str, Any], kind: type[_T]) -> Iterator[tuple[str, _T]]:
+        """Tables whose names are the file's own."""
+        for name, value in given.items():
+            path = (*at, name)
+            self.given.add(path)
+            if not kind.NAMES.fits(name):
+                self.fault(path, kind.NAMES.problem)
+            elif self._is_dict(value, path):
+                yield name, self._table(path, value, kind)
+
+    def _is_dict(self, value: object, path: Path) -> TypeGuard[dict[str, Any]]:
+        if isinstance(value, dict):
+            return True
+        self.fault(path, f"must be a table; write `[{'.'.join(path)}]`")
+        return False
+
+
+def nearest(name: str, valid: tuple[str, ...]) -> str:
+    """`; did you mean ...?` where something is near, else the whole list."""
+    if near := difflib.get_close_matches(name, valid, 1):
+        return f"; did you mean `{near[0]}`?"
+    return f"; valid are {', '.join(f'`{one}`' for one in sorted(valid))}"
+
+
+def _is_table(kind: Any) -> TypeGuard[type[Table]]:
+    return isinstance(kind, type) and issubclass(kind, Table)
+
+
+def _choices(kind: Any) -> tuple[object, ...]:
+    """The values of a Literal type, also of an optional one."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((get_args(part) for part in get_args(kind) if get_origin(part) is Literal), ())
+
+
+#: msgspec's names of types in the words of someone who writes TOML; `null` cannot be written.
+_WORDS = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "a table",
+}
+
+
+def _plain(message: str, value: object, choices: tuple[object, ...]) -> str:
+    """msgspec's message, in the words of someone who writes TOML; `choices` are those of a Literal type."""
+    message, _, where = message.partition(" - at `$")
+    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
+        return f"has the unknown member `{unknown[1]}`; valid are `env`, `file` and `systemd`"
+    if message.startswith("Invalid enum value"):
+        return f"cannot be `{value}`{nearest(str(value), tuple(str(choice) for choice in choices))}"
+    message = message.replace("Expected", "expected").replace("`str` of length >= 1", "a text that is not empty")
+    message = re.sub(r"`([a-z |]+)`", lambda found: _types(found[1]), message)
+    inner = f" (at `{where.rstrip('`')}`)" if where else ""
+    return f"is wrong: {message}{inner}"
+
+
+def _types(names: str) -> str:
+    return " or ".join(_WORDS.get(name, name) for name in names.split(" | ") if name != "null")

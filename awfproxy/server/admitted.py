@@ -1,0 +1,136 @@
+"""A call that was let in, and one that waits to be: what each holds, until it lets go of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from awfproxy.core.budgets import Budget
+from awfproxy.core.rates import Rates
+from awfproxy.core.refusals import Refusal
+from awfproxy.core.settlement import Spent, due
+from awfproxy.server.allowance import Allowance, Reservation
+from awfproxy.server.demand import Demand
+from awfproxy.server.waiting_line import WaitingLine
+
+if TYPE_CHECKING:
+    from awfproxy.server.admission import Admission
+
+#: tokens in a rate are settled as a learned budget is
+_OF_RATES: Final = Budget()
+
+
+class Admitted:
+    """A call that was let in, until `settle`."""
+
+    __slots__ = ("_admission", "_demand", "_held", "_rates", "_settled", "_stamps", "_tokens", "at")
+
+    def __init__(
+        self,
+        admission: Admission,
+        demand: Demand,
+        at: float,
+        held: list[tuple[Allowance, int, Reservation]],
+        rates: Sequence[Rates],
+        stamps: list[int],
+        tokens: int,
+    ) -> None:
+        #: seconds since the epoch: the call belongs to the windows of this moment
+        self.at = at
+        self._admission = admission
+        self._demand = demand
+        self._held = held
+        self._rates = rates
+        self._stamps = stamps
+        self._tokens = tokens
+        self._settled = False
+
+    @property
+    def estimates(self) -> bool:
+        """A learned budget may want to know what was delivered."""
+        return any(allowance.budget.mode == "learned" for allowance, _, _ in self._held) or bool(self._tokens)
+
+    @property
+    def notice(self) -> bytes | None:
+        """What `X-AWF-Budget` says: of the first budget whose soft cap is passed; None: of none."""
+        return self._admission.notice([allowance for allowance, _, _ in self._held])
+
+    def settle(self, spent: Spent) -> None:
+        """The call is over: once."""
+        if self._settled:
+            return
+        self._settled = True
+        admission, demand = self._admission, self._demand
+        if self._stamps:
+            used = due(_OF_RATES, self._tokens, spent)
+            for rates, stamp in zip(self._rates, self._stamps, strict=True):
+                rates.settle(stamp, used - self._tokens)
+        if spent.final and spent.usage is not None and demand.may_spend:
+            admission.learn(demand, spent.usage, [allowance.budget.count for allowance, _, _ in self._held])
+        for allowance, amount, reservation in self._held:
+            admission.released(allowance, demand.user, amount)
+            allowance.settle(reservation, due(allowance.budget, amount, spent))
+        if spent.late and not self._held:
+            admission.charge_late(demand, spent)
+
+
+class Waiting:
+    """A call that waits; `cancel` it when it ends."""
+
+    __slots__ = (
+        "_cancelled", "_deliver", "amounts", "demand", "line", "rates", "result", "timer", "tokens", "uncovered",
+        "user",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        demand: Demand,
+        amounts: list[tuple[Allowance, int]],
+        rates: Sequence[Rates],
+        tokens: int,
+        deliver: Callable[[Admitted | Refusal], None],
+    ) -> None:
+        self.demand = demand
+        self.user = demand.user
+        self.amounts = amounts
+        self.rates = rates
+        self.tokens = tokens
+        #: budgets that are passed without cover, because the ledger cannot be reached
+        self.uncovered: set[Allowance] = set()
+        self.line: WaitingLine | None = None
+        #: ends the waiting, then the turn in which the call goes on
+        self.timer: IDelayedCall | None = None
+        self.result: Admitted | Refusal | None = None
+        self._deliver = deliver
+        self._cancelled = False
+
+    def amount(self, allowance: Allowance) -> int:
+        """Tokens that it needs of this budget."""
+        return next(amount for each, amount in self.amounts if each is allowance)
+
+    def decide(self, result: Admitted | Refusal, clock: IReactorTime) -> None:
+        """It waits no longer; the call goes on in a turn of its own, not within another call's end."""
+        self.result = result
+        self._stop()
+        self.timer = clock.callLater(0, self._go_on)
+
+    def cancel(self) -> None:
+        """The call has ended."""
+        self._cancelled = True
+        self._stop()
+        if isinstance(self.result, Admitted):
+            self.result.settle(Spent())
+
+    def _stop(self) -> None:
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        line, self.line = self.line, None
+        if line is not None:
+            line.leave(self)
+
+    def _go_on(self) -> None:
+        assert self.result is not None
+        if not self._cancelled:
+            self._deliver(self.result)

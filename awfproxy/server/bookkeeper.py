@@ -1,0 +1,261 @@
+"""Keeps the ledger what the journal says: one process of each host does, the only one or the supervisor.
+
+A *round* is some operations of the ledger's thread: settle the leases of this host's dead (`holdings_file`), read what
+the journal's files have more and record it, in batches, and at their end move the mark (`tail_mark`), with which the
+other processes may have accounts opened from rows.  So no account is opened before the dead are settled.
+
+Rules:
+- A round begins soon after records were written (`wake`), so that batches are worth their transaction, at once where
+  somebody waits for it (`hurry`), and in any case every `LOOK_SECONDS`.
+- Each round asks the ledger how far it is: another database, a restored one, a new file: it is read from there.
+- The first round that comes to the end of the journal, with each database, has the accounts count what was used while
+  nobody lent (`Ledger.recount`).
+- Whatever fails is tried again in the next round, and is said in `trouble`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from awfproxy.ledger.errors import LedgerUnavailable
+from awfproxy.ledger.facts import Holder, Loss, Position
+from awfproxy.ledger.interface import Ledger
+from awfproxy.server.holdings_file import dead
+from awfproxy.server.journal_tail import Tail
+from awfproxy.server.ledger_thread import LedgerThread
+from awfproxy.server.tail_mark import TailMark
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+#: seconds from a record to the round that reads it: five transactions a second at the most
+PAUSE_SECONDS: Final = 0.2
+#: seconds between rounds where nobody says that there is something, as the journal's writers are other processes
+LOOK_SECONDS: Final = 0.5
+#: seconds between two looks for leases of hosts that are gone
+EXPIRE_EVERY: Final = 30.0
+#: seconds for which the account of a window that is over is kept, for calls that still run and for `release_lost`
+FORGET_AFTER: Final = 35 * 86_400
+#: rounds that fail one after the other before it is worth a word: a file that is just being rotated fails one
+FAILURES_TOLERATED: Final = 2
+
+
+class Round(msgspec.Struct):
+    """What a step of a round did."""
+
+    added: int = 0
+    #: the journal's end was reached, as it was at the beginning of the step
+    last: bool = False
+    losses: list[Loss] = []
+    #: why the journal could not be read; None: it could
+    why: str | None = None
+
+
+class LedgerFigures(msgspec.Struct, array_like=True):
+    """What `/metrics` shows of the ledger."""
+
+    #: rows that were added
+    recorded: int = 0
+    #: records that the journal has and the ledger has not, about; None: not known yet
+    lag: int | None = None
+    #: lines of the journal that were no usage records
+    skipped: int = 0
+    #: attempts to use the ledger that failed
+    errors: int = 0
+    #: tokens that processes had reserved when they died
+    lost: int = 0
+
+
+class Bookkeeper:
+    """See the module.
+
+    :param instance: this installation's id
+    :param tail: of the journal; used by the ledger's thread only, from the first round on
+    :param now: seconds since the epoch
+    :param monotonic: as `tail_mark` has it
+    """
+
+    def __init__(
+        self,
+        thread: LedgerThread,
+        tail: Tail,
+        mark: TailMark,
+        *,
+        instance: str,
+        state_dir: str,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._thread = thread
+        self._tail = tail
+        self._mark = mark
+        self._instance = instance
+        self._state_dir = state_dir
+        self._clock = clock
+        self._now = now
+        self._monotonic = monotonic
+        self._timer: IDelayedCall | None = None
+        self._running = False
+        self._again = False
+        self._closing: Deferred[None] | None = None
+        self._failures = 0
+        self._why: str | None = None
+        #: rows that were added, and tokens that were lost with their processes
+        self.recorded = 0
+        self.lost_tokens = 0
+        # used by the ledger's thread only
+        self._position: Position | None = None
+        self._begun = False
+        self._recounted = -1
+        self._expired = float("-inf")
+
+    # -- in the reactor thread
+
+    def start(self) -> None:
+        """Begin the first round; the thread must run."""
+        self._mark.at = 0.0
+        self._thread.returned.append(self.hurry)
+        self.hurry()
+
+    def wake(self) -> None:
+        """Records were written."""
+        self._begin_within(PAUSE_SECONDS)
+
+    def hurry(self) -> None:
+        """Somebody waits for what was written until now."""
+        if self._running:
+            self._again = True
+        else:
+            self._begin_within(0.0)
+
+    def stop(self) -> Deferred[None]:
+        """A last round, for what was written until now."""
+        self._closing = Deferred()
+        self.hurry()
+        return self._closing
+
+    @property
+    def lag(self) -> int | None:
+        """About how many records the journal has and the ledger has not; None: not known yet."""
+        return self._tail.behind()
+
+    @property
+    def skipped(self) -> int:
+        """Lines of the journal that were no usage records."""
+        return self._tail.skipped
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the journal is not read; None: it is."""
+        return self._why if self._failures > FAILURES_TOLERATED else None
+
+    def _begin_within(self, seconds: float) -> None:
+        if self._running:
+            return
+        if self._timer is not None and self._timer.active():
+            if self._timer.getTime() <= self._clock.seconds() + seconds:
+                return
+            self._timer.cancel()
+        self._timer = self._clock.callLater(seconds, self._begin)
+
+    def _begin(self) -> None:
+        self._running = True
+        self._thread.do(self._step, self._stepped)
+
+    def _stepped(self, done: Round | LedgerUnavailable) -> None:
+        if isinstance(done, LedgerUnavailable):
+            self._failures += 1
+            self._why = str(done)
+            self._end()
+            return
+        self.recorded += done.added
+        if done.why is not None:
+            self._failures += 1
+            self._why = done.why
+            self._end()
+            return
+        for loss in done.losses:
+            self.lost_tokens += loss.lost
+            scope = loss.window.scope
+            log.warn(
+                "{lost} tokens of {port} {kind} {name} are lost with a process that died",
+                lost=loss.lost, port=scope.port, kind=scope.kind, name=scope.name,
+            )  # fmt: skip
+        if not done.last:
+            self._thread.do(self._step, self._stepped)
+            return
+        self._failures = 0
+        self._end()
+
+    def _end(self) -> None:
+        self._running = False
+        if self._again:
+            self._again = False
+            self._begin_within(0.0)
+        elif self._closing is not None:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            self._thread.returned.remove(self.hurry)
+            self._thread.do(lambda _: self._tail.close(), lambda _: None)
+            closing, self._closing = self._closing, None
+            closing.callback(None)
+        else:
+            self._begin_within(LOOK_SECONDS)
+
+    # -- in the ledger's thread
+
+    def _step(self, ledger: Ledger) -> Round:
+        done = Round()
+        try:
+            self._bury(ledger, done)
+            self._advance(ledger, done)
+        except OSError as error:
+            self._begun = False
+            name = os.path.basename(error.filename) if isinstance(error.filename, str) else "a file"
+            done.why = f"the journal cannot be read: {name}: {error.strerror or error}"
+        except BaseException:
+            self._begun = False
+            raise
+        return done
+
+    def _advance(self, ledger: Ledger, done: Round) -> None:
+        began = self._monotonic()
+        position = ledger.position(self._instance)
+        if not self._begun or position != self._position:
+            self._tail.begin(position)
+            self._position, self._begun = position, True
+        batch = self._tail.read()
+        if batch.rows or (batch.position is not None and batch.position != self._position):
+            done.added = ledger.record(batch.rows, batch.position)
+            self._position = batch.position or self._position
+        if batch.last:
+            if self._recounted != self._thread.made_anew:
+                for window in ledger.windows(self._now()):
+                    ledger.recount(window)
+                self._recounted = self._thread.made_anew
+            self._mark.at = began
+        done.last = batch.last
+
+    def _bury(self, ledger: Ledger, done: Round) -> None:
+        """Settle the dead, of this host by their files, of others by the time."""
+        losses: list[Loss] = []
+        for each in dead(self._state_dir):
+            holder = Holder(self._instance, each.number)
+            try:
+                losses += ledger.give_up(holder) if each.helds is None else ledger.settle_dead(holder, each.helds)
+                each.settled()
+            finally:
+                each.close()
+        if self._monotonic() - self._expired > EXPIRE_EVERY:
+            losses += ledger.expire(self._now())
+            ledger.forget(self._now() - FORGET_AFTER)
+            self._expired = self._monotonic()
+        done.losses = [loss for loss in losses if loss.lost]

@@ -1,0 +1,332 @@
+"""The workers of a supervisor: started, told who serves what, started again when they die, and asked how they are.
+
+A slot is `STARTING` until its first worker has opened its files, `READY` from then on, and `GONE` between the death of
+a worker and the start of the next one; meanwhile another worker serves its sockets (`core.workers`).  Once all are
+ready a spare process is kept (`recruits`).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import txaio
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+
+from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE, restart_delay, serving
+from awfproxy.server.control_messages import (
+    Ask,
+    Drain,
+    Ended,
+    Failed,
+    Fence,
+    Fenced,
+    FromWorker,
+    Message,
+    Others,
+    Serve,
+    Serving,
+    Started,
+    Told,
+)
+from awfproxy.server.recruits import Recruits, Running, Start
+from awfproxy.server.totals import Figures
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+STARTING: Final = "starting"
+READY: Final = "ready"
+GONE: Final = "gone"
+
+#: seconds for which a page of the admin listener waits for what workers count at this moment
+ASK_WAIT: Final = 0.25
+#: seconds without a word from a worker, which speaks every second, after which it is said to be stuck
+SILENCE: Final = 10.0
+#: deaths that are remembered: beyond `RESTARTS_AT_ONCE`, what doubles the delay to its longest
+DEATHS_KEPT: Final = RESTARTS_AT_ONCE + 8
+
+
+class Slot:
+    """What is known of one worker."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.state = STARTING
+        self.process: Running | None = None
+        #: on the reactor's clock
+        self.deaths: deque[float] = deque(maxlen=DEATHS_KEPT)
+        self.heard = 0.0
+        self.told: Told | None = None
+        self.serves: list[int] = []
+        self.serving: list[int] = []
+        #: why it is gone, and why it could not start
+        self.why = ""
+        self.failure = ""
+        self.restart: IDelayedCall | None = None
+
+
+class Crew:
+    """All slots.
+
+    :param start: starts a process
+    :param assign: what the worker of a slot is to do
+    :param told: called with a slot and what its worker counts now
+    :param died: called when a worker died that was not asked to end, with its slot; before another one starts
+    :param hopeless: called with the reason if a worker cannot do its first start
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        reactor: Any,
+        start: Start,
+        assign: Callable[[int], Message],
+        told: Callable[[int, Figures], None],
+        died: Callable[[int], None],
+        hopeless: Callable[[str], None],
+    ) -> None:
+        self.slots = [Slot(number) for number in range(workers)]
+        #: workers that died, ever
+        self.deaths = 0
+        #: records and tokens that workers could not write at their end, and workers whose end told nothing
+        self.unwritten_records = 0
+        self.unwritten_tokens = 0
+        self.unheard = 0
+        self._reactor = reactor
+        self._assign = assign
+        self._told = told
+        self._died = died
+        self._hopeless = hopeless
+        self._stopped: Deferred[None] | None = None
+        self._recruits = Recruits(reactor, start, self._received, self._ended)
+        self._number = 0
+        #: by number of the question: the slots that have not answered, and who waits
+        self._asked: dict[int, tuple[set[int], Deferred[None]]] = {}
+
+    def start(self) -> None:
+        """Start all."""
+        for slot in self.slots:
+            self._begin(slot)
+
+    @property
+    def ready(self) -> list[Slot]:
+        """Those whose workers can accept calls."""
+        return [slot for slot in self.slots if slot.state == READY]
+
+    @property
+    def covered(self) -> bool:
+        """Whether every socket is served by somebody."""
+        served = {number for slot in self.ready for number in slot.serving}
+        return len(served) == len(self.slots)
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run, by slot."""
+        found = {str(slot.number): slot.process.pid for slot in self.slots if slot.process is not None}
+        spare = self._recruits.spare
+        return found if spare is None else found | {"spare": spare.pid}
+
+    def reflect(self) -> list[dict[str, Any]]:
+        """Each slot, for `/reflect`."""
+        return [
+            {
+                "slot": slot.number,
+                "pid": None if slot.process is None else slot.process.pid,
+                "state": slot.state,
+                "serves": slot.serving,
+                "deaths": len(slot.deaths),
+            }
+            for slot in self.slots
+        ]
+
+    def reasons(self) -> str | None:
+        """What is not well with the processes themselves."""
+        now = self._reactor.seconds()
+        found = []
+        for slot in self.slots:
+            if slot.state == GONE:
+                found.append(f"worker {slot.number} {slot.why}, and another one is not running yet")
+            elif slot.state == READY and now - slot.heard > SILENCE:
+                found.append(f"worker {slot.number} has said nothing for {now - slot.heard:.0f} s")
+        return "; ".join(found) or None
+
+    def tell(self, message: Message) -> None:
+        """Tell every worker."""
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.send(message)
+
+    def tell_others(self, reasons: dict[str, str]) -> None:
+        """Tell every worker what is not well elsewhere."""
+        self.tell(Others(reasons))
+
+    def ask(self) -> Deferred[None]:
+        """Have all tell how they stand; fires when they have, or when `ASK_WAIT` is over."""
+        waiting = self._question(Ask)
+        deadline = self._reactor.callLater(ASK_WAIT, self._give_up, self._number)
+
+        def done(_: None) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return waiting.addCallback(done)
+
+    def fence(self) -> Deferred[None]:
+        """Fires when all that workers had handed to their journals until now is written, or they have died."""
+        return self._question(Fence)
+
+    def stop(self, deadline: float) -> Deferred[None]:
+        """Have all drain and end.
+
+        :param deadline: seconds after which they are killed
+        """
+        self._stopped = Deferred()
+        for slot in self.slots:
+            if slot.restart is not None:
+                slot.restart.cancel()
+                slot.restart = None
+        self._recruits.stop()
+        self.tell(Drain())
+        late = self._reactor.callLater(deadline, self._kill)
+
+        def done(_: None) -> None:
+            if late.active():
+                late.cancel()
+
+        self._stopped.addCallback(done)
+        stopped = self._stopped
+        self._look_whether_stopped()
+        return stopped
+
+    # -- processes
+
+    def _begin(self, slot: Slot) -> None:
+        slot.restart, slot.failure = None, ""
+        slot.heard = self._reactor.seconds()
+        slot.process = self._recruits.take(slot.number)
+        if slot.process is None:
+            slot.why = "cannot be started"
+            self._again(slot, RESTART_FIRST)
+        else:
+            slot.process.send(self._assign(slot.number))
+            log.info("worker {slot} is process {pid}", slot=slot.number, pid=slot.process.pid)
+
+    def _ended(self, number: int | None, status: int) -> None:
+        if number is not None:
+            self._died_in(self.slots[number], status)
+        self._look_whether_stopped()
+
+    def _died_in(self, slot: Slot, status: int) -> None:
+        was, slot.state, slot.process, slot.serving, slot.serves = slot.state, GONE, None, [], []
+        if slot.failure:
+            slot.why = f"cannot start: {slot.failure}"
+        else:
+            slot.why = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
+        for number in list(self._asked):
+            self._answered(slot.number, number)
+        if self._stopped is not None:
+            if status:
+                self.unheard += 1
+                log.error("worker {slot} {why}", slot=slot.number, why=slot.why)
+            self._died(slot.number)
+            return
+        self._recruits.no_spare()
+        self._share_out()
+        self._died(slot.number)
+        if was == STARTING:
+            self._hopeless(f"worker {slot.number} {slot.why}")
+            return
+        self._again(slot)
+
+    def _again(self, slot: Slot, at_least: float = 0.0) -> None:
+        slot.state = GONE
+        self.deaths += 1
+        now = self._reactor.seconds()
+        slot.deaths.append(now)
+        delay = max(at_least, restart_delay(slot.deaths, now))
+        log.error("worker {slot} {why}; the next starts in {delay:g} s", slot=slot.number, why=slot.why, delay=delay)
+        slot.restart = self._reactor.callLater(delay, self._begin, slot)
+
+    def _kill(self) -> None:
+        for slot in self.slots:
+            if slot.process is not None:
+                log.error("worker {slot} did not end in time and is killed", slot=slot.number)
+                slot.process.kill()
+
+    def _look_whether_stopped(self) -> None:
+        working = self._recruits.spare is not None or any(slot.process is not None for slot in self.slots)
+        if self._stopped is not None and not working:
+            stopped, self._stopped = self._stopped, Deferred()  # never again
+            stopped.callback(None)
+
+    # -- messages
+
+    def _received(self, number: int, message: FromWorker) -> None:
+        slot = self.slots[number]
+        slot.heard = self._reactor.seconds()
+        if isinstance(message, Told):
+            slot.told = message
+            self._told(slot.number, message.figures)
+            if message.number is not None:
+                self._answered(slot.number, message.number)
+        elif isinstance(message, Fenced):
+            self._answered(slot.number, message.number)
+        elif isinstance(message, Started):
+            slot.state, slot.why = READY, ""
+            self._share_out()
+            if len(self.ready) == len(self.slots):
+                self._recruits.want_spare()
+        elif isinstance(message, Serving):
+            slot.serving = message.slots
+            if not message.slots and self._stopped is None:
+                slot.state, slot.why = GONE, "is ending"
+                self._share_out()
+        elif isinstance(message, Failed):
+            slot.failure = message.why
+        elif isinstance(message, Ended):
+            self.unwritten_records += message.records
+            self.unwritten_tokens += message.tokens
+
+    def _share_out(self) -> None:
+        """Tell each worker which sockets are its own now."""
+        if self._stopped is not None:
+            return
+        first_start = {slot.number for slot in self.slots if slot.state == STARTING}
+        served = serving(len(self.slots), {slot.number for slot in self.ready}, first_start)
+        for slot in self.ready:
+            if slot.serves != served[slot.number] and slot.process is not None:
+                slot.serves = served[slot.number]
+                slot.process.send(Serve(slot.serves))
+
+    def _question(self, kind: type[Ask] | type[Fence]) -> Deferred[None]:
+        self._number += 1
+        asked = {slot.number for slot in self.ready}
+        if not asked:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._asked[self._number] = (asked, waiting)
+        for slot in self.ready:
+            if slot.process is not None:
+                slot.process.send(kind(self._number))
+        return waiting
+
+    def _answered(self, slot: int, number: int) -> None:
+        asked, waiting = self._asked.get(number, (set(), None))
+        asked.discard(slot)
+        if not asked and waiting is not None:
+            self._give_up(number)
+
+    def _give_up(self, number: int) -> None:
+        _, waiting = self._asked.pop(number, (set(), None))
+        if waiting is not None:
+            waiting.callback(None)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,74 @@
+"""What a call asks for, and how many tokens that may be.
+
+Tokens go with the bytes of a prompt; of a file (audio, a form), and of what an unknown API is sent, they do not, and
+their size is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from awfproxy.core.bounds import Bound, upper_bound
+from awfproxy.core.budgets import Count
+from awfproxy.core.counts import Usage
+from awfproxy.core.kinds import Kind
+from awfproxy.core.learned import Estimators
+
+
+class Demand(msgspec.Struct):
+    """What a call asks for."""
+
+    #: the client's; None: the port has no clients
+    user: str | None
+    feature: str
+    #: None: an unknown API
+    kind: Kind | None
+    model: str | None
+    #: decoded; None: it cannot be decoded
+    body: bytes | None
+    #: bytes of the body as it came
+    size: int
+    #: bytes that are prompt (`estimate.prompt_bytes`); None: they say nothing of its tokens
+    prompt: int | None = None
+    #: the most tokens it may generate, over all answers; None: not said
+    limit: int | None = None
+
+    @property
+    def may_spend(self) -> bool:
+        """A model may work on it."""
+        return self.kind is None or self.kind.model_call is not False
+
+    @property
+    def learned_size(self) -> int:
+        """Bytes that its tokens go with."""
+        return 0 if self.kind is None or self.prompt is None else self.prompt
+
+    @property
+    def bound(self) -> Bound:
+        """The most that it can use."""
+        if self.body is None:
+            return Bound(None, "a body that cannot be decoded")
+        return upper_bound(self.kind, self.body, self.model)
+
+
+class Estimates:
+    """What calls of one port are likely to use, learned from those that have ended."""
+
+    def __init__(self) -> None:
+        self._estimators: dict[Count, Estimators] = {"reported": Estimators(), "all": Estimators()}
+
+    def of(self, demand: Demand, count: Count) -> int:
+        """Tokens of a call, as they count."""
+        return self._estimators[count].of(demand.model).estimate(demand.learned_size, demand.limit)
+
+    def learn(self, demand: Demand, usage: Usage, counts: Collection[Count]) -> None:
+        """What a call used, for those that are asked for."""
+        given, made = usage.input_tokens or 0, usage.output_tokens or 0
+        if "reported" in counts:
+            self._estimators["reported"].of(demand.model).learn(demand.learned_size, given, made)
+        if "all" in counts:
+            if not usage.input_tokens_include_cache:
+                given += (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
+            self._estimators["all"].of(demand.model).learn(demand.learned_size, given, made)

@@ -1,0 +1,196 @@
+"""What a process holds of budgets, in a file that outlives it: ``state_dir/holdings/NUMBER``.
+
+Each process that spends budgets has a file of its own, named by a number that is its holder's in the ledger, and keeps
+a lock on it (``flock``, which the kernel drops at any death).  So whoever can lock a file has found a dead process, and
+settles its leases by what the file says, to the last write before the death.
+
+Rules:
+- A file is whole, and locked, before it has its name.
+- A place is one window: the figures of `core.holdings`, and the window itself as JSON, so that the file is understood
+  whatever the settings are by then.
+- What was mapped survives the death of processes, not of the machine: a file from before the last boot may be older
+  than what its process told the ledger, and is not believed (`Dead.helds` is None).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import secrets
+from typing import Final
+
+import msgspec
+
+from awfproxy.core.holdings import WORDS, Holding, read
+from awfproxy.ledger.facts import Held, Window
+
+FOLDER: Final = "holdings"
+FILE_MODE: Final = 0o600
+DIRECTORY_MODE: Final = 0o700
+#: windows at once: the scopes of all ports, twice at the turn of a period; 1 MiB
+PLACES: Final = 512
+#: bytes of a place: its figures, and JSON of a window, of which the names have 256 bytes and twice that escaped
+PLACE_BYTES: Final = 2048
+
+_MAGIC: Final = b"awfproxy-holdings-1\n"
+#: bytes before the first place: the magic and the boot's id
+_HEADER: Final = 128
+_SIZE: Final = _HEADER + PLACES * PLACE_BYTES
+_FIGURES: Final = 8 * WORDS
+_BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
+#: holders' numbers fit a signed 32-bit column
+_NUMBERS: Final = 2**31
+
+
+class HoldingsFull(Exception):
+    """All `PLACES` are in use."""
+
+
+class HoldingsFile:
+    """The file of this process; made, and locked, by the constructor.
+
+    :param state_dir: made where it is missing
+    :raises OSError: the file cannot be made
+    """
+
+    def __init__(self, state_dir: str) -> None:
+        folder = os.path.join(state_dir, FOLDER)
+        os.makedirs(folder, DIRECTORY_MODE, exist_ok=True)
+        draft = os.path.join(folder, f"draft.{os.getpid()}.{secrets.token_hex(4)}")
+        self._fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(self._fd, 0, _SIZE)  # a mapped hole that a full disk cannot fill would kill the process
+            os.pwrite(self._fd, _MAGIC + boot_id(), 0)
+            self._map = mmap.mmap(self._fd, _SIZE)
+            #: the holder's in the ledger
+            self.number, self.path = _link(draft, folder)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        finally:
+            os.unlink(draft)
+        self._free = list(range(PLACES - 1, -1, -1))
+
+    def holding(self, window: Window) -> Holding:
+        """A new holding, of nothing yet.
+
+        :raises HoldingsFull: there is no place left
+        :raises ValueError: the window's names are too long for a place
+        """
+        text = msgspec.json.encode(window)
+        if len(text) > PLACE_BYTES - _FIGURES - 1:
+            raise ValueError(f"the names of {window.scope} are too long")
+        if not self._free:
+            raise HoldingsFull(f"all {PLACES} places for windows of budgets are in use")
+        place = self._free.pop()
+        begin = _HEADER + place * PLACE_BYTES
+        self._map[begin + _FIGURES : begin + _FIGURES + len(text) + 1] = text + b"\n"
+        return Holding(memoryview(self._map)[begin : begin + _FIGURES].cast("q"), place, window.start)
+
+    def close_holding(self, holding: Holding) -> None:
+        """Its place is free again; the ledger must have taken back what was lent.
+
+        :raises ValueError: calls still run on it
+        """
+        holding.close()
+        self._free.append(holding.scope)
+
+    def close(self) -> None:
+        """Let go of the file.  Where a holding is left in it, the next start settles that."""
+        if len(self._free) == PLACES:
+            os.unlink(self.path)
+        # The mapping has a descriptor of its own, and goes with the last holding: the lock must not wait for that.
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        os.close(self._fd)
+
+
+class Dead:
+    """The file of a process that is no more, locked against others who settle."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+        self.number = int(os.path.basename(path))
+        #: its last figures; None: they cannot be believed
+        self.helds = _read(fd)
+
+    def settled(self) -> None:
+        """The ledger has taken them: the file goes."""
+        os.unlink(self._path)
+
+    def close(self) -> None:
+        """Let go of the file; what is not settled is found again."""
+        os.close(self._fd)
+
+
+def dead(state_dir: str) -> list[Dead]:
+    """The files whose processes are dead.
+
+    :raises OSError: the folder cannot be read
+    """
+    folder = os.path.join(state_dir, FOLDER)
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        if not name.isdecimal():
+            continue
+        path = os.path.join(folder, name)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        if os.fstat(fd).st_nlink:
+            found.append(Dead(path, fd))
+        else:
+            os.close(fd)  # settled by another between the two
+    return found
+
+
+def boot_id() -> bytes:
+    """Tells boots of the machine apart; b"": it cannot be told, and files are believed."""
+    try:
+        with open(_BOOT_ID, "rb") as file:
+            return file.read(64)
+    except OSError:
+        return b""
+
+
+def _link(draft: str, folder: str) -> tuple[int, str]:
+    while True:
+        number = secrets.randbelow(_NUMBERS)
+        path = os.path.join(folder, str(number))
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            continue
+        return number, path
+
+
+def _read(fd: int) -> list[Held] | None:
+    header = os.pread(fd, _HEADER, 0)
+    if os.fstat(fd).st_size != _SIZE or not header.startswith(_MAGIC):
+        return None
+    if header.removeprefix(_MAGIC).rstrip(b"\0") != boot_id():
+        return None
+    helds = []
+    for place in range(PLACES):
+        data = os.pread(fd, PLACE_BYTES, _HEADER + place * PLACE_BYTES)
+        figures = read(memoryview(data[:_FIGURES]).cast("q"))
+        if figures is None:
+            continue
+        try:
+            window = msgspec.json.decode(data[_FIGURES:].partition(b"\n")[0], type=Window)
+        except msgspec.MsgspecError:
+            return None
+        helds.append(Held(window, figures.granted, figures.spent, figures.reserved))
+    return helds

@@ -1,0 +1,243 @@
+"""One budget, spent from a lease of the ledger's; see `allowance.Allowance`, which says what holds for callers.
+
+Rules:
+- What is free in the lease of the current window is reserved at once.  When little is left, more is borrowed before it
+  is needed, unless the cap is too near: then every piece is asked for by a call that needs it, since pieces lying about
+  in one process are refused calls in another.
+- Those who ask are served in the order of their asking, each as soon as what it needs is there.  Whoever needs more
+  than there is now does not hold up those who need less.
+- At the end of a window its lease is kept while calls run that were admitted in it, then closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from awfproxy.core.budgets import TOKENS_MAX, Budget, Scope
+from awfproxy.core.windows import Windows, window_end
+from awfproxy.ledger.errors import LedgerUnavailable
+from awfproxy.ledger.facts import Grant, Window
+from awfproxy.server.allowance import Answer, Answered, Cancel, Standing
+from awfproxy.server.allowance import Reservation as AnyReservation
+from awfproxy.server.lease import Lease, Reservation
+
+#: seconds between two attempts to borrow for somebody who waits for what others have reserved
+ASK_EVERY: Final = 0.25
+#: seconds between two looks whether the ledger knows a lease by now
+READY_EVERY: Final = 0.02
+#: seconds for which somebody waits for the ledger to have read the journal; beyond it nobody knows whether it would
+#: fit.  Less than calls wait (`settings.ADMISSION_WAIT`), so that the port's own rule for that decides
+PATIENCE: Final = 1.5
+
+
+class Lender(Protocol):
+    """What an allowance needs of `leased_allowances.LeasedAllowances`."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+    def open(self, window: Window) -> Lease | None:
+        """The lease of a window; None: there is no place for one."""
+
+    def ready(self, lease: Lease) -> bool:
+        """Whether the ledger knows the lease; if not, that is being seen to."""
+
+    def borrow(
+        self, lease: Lease, cap: int, need: int, most: int, result: Callable[[Grant | LedgerUnavailable], None]
+    ) -> bool:
+        """Have ``need`` tokens free in a lease that is known and not busy; it has them when ``result`` is called.
+
+        False: not now.
+        """
+
+    def later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Call a function then, unless all has ended."""
+
+    @property
+    def unavailable(self) -> bool:
+        """The ledger cannot be reached."""
+
+
+class _Asked:
+    """Somebody who waits."""
+
+    __slots__ = ("amount", "answered", "since", "tried")
+
+    def __init__(self, amount: int, answered: Answered, since: float) -> None:
+        self.amount = amount
+        self.answered = answered
+        self.since = since
+        #: when the ledger said no
+        self.tried = float("-inf")
+
+
+class LeasedAllowance:
+    """See `allowance.Allowance`."""
+
+    def __init__(self, scope: Scope, budget: Budget, lender: Lender) -> None:
+        self.scope = scope
+        self.budget = budget
+        #: of the current window; None: none yet
+        self.lease: Lease | None = None
+        self._lender = lender
+        self._windows = Windows(budget.period, lender.now())
+        self._asked: list[_Asked] = []
+        self._serving_at: float | None = None
+
+    # -- what calls use
+
+    def reserve(self, amount: int, now: float) -> Reservation | None:
+        if not self.budget.enabled:
+            return Reservation(0, None, now)
+        lease = self.lease
+        if lease is None or not lease.start <= now < lease.end:
+            lease = self.at(now)
+            if lease is None:
+                return None
+        if now >= lease.until or not lease.known or not lease.holding.reserve(amount):
+            return None
+        lease.idle = 0
+        if lease.holding.free < lease.low and not lease.busy:
+            self._borrow_ahead(lease)
+        return Reservation(amount, lease, now)
+
+    def overdraw(self, now: float) -> Reservation:
+        return Reservation(0, None, now)
+
+    def settle(self, reservation: AnyReservation, used: int) -> None:
+        assert isinstance(reservation, Reservation)
+        if reservation.settled:
+            raise ValueError(f"a reservation of {self.scope} is settled twice")
+        reservation.settled = True
+        if reservation.lease is not None:
+            reservation.lease.holding.settle(reservation.amount, used)
+        elif self.budget.enabled and used:
+            self._charge(reservation.admitted, used)
+        if self._asked:
+            self._serve_within(0.0)
+
+    def ask(self, amount: int, answered: Answered) -> Cancel:
+        asked = _Asked(amount, answered, self._lender.monotonic())
+        self._asked.append(asked)
+        self._serve_within(0.0)
+
+        def cancel() -> None:
+            if asked in self._asked:
+                self._asked.remove(asked)
+
+        return cancel
+
+    def standing(self, now: float) -> Standing:
+        lease = self.at(now) if self.budget.enabled else None
+        if lease is not None:
+            return lease.standing(self.budget)
+        start = self._windows.at(now)
+        return Standing(
+            used=0, reserved=0, lent=0, cap=self.budget.hard_cap_tokens, soft_cap=self.budget.soft_cap_tokens,
+            window_start=start, window_end=window_end(self.budget.period, start),
+        )  # fmt: skip
+
+    # -- what the lender uses
+
+    def at(self, now: float) -> Lease | None:
+        """The lease of the window that it is now, opened if it has to be; None: there is no place for it."""
+        start = self._windows.at(now)
+        if self.lease is None or self.lease.start != start:
+            self.lease = self._lender.open(self.window(start))
+        return self.lease
+
+    def window(self, start: int) -> Window:
+        period = self.budget.period
+        return Window(self.scope, period, start, window_end(period, start), self.budget.count)
+
+    def change(self, budget: Budget) -> None:
+        """Other settings hold from now on."""
+        begun = budget.enabled and not self.budget.enabled
+        self.budget = budget
+        self._windows = Windows(budget.period, self._lender.now())
+        self.lease = None
+        if begun and (lease := self.at(self._lender.now())) is not None:
+            lease.recount = True
+        self._serve_within(0.0)
+
+    def serve(self) -> None:
+        """Answer those whose answer is known, and borrow for the next of the others."""
+        self._serving_at = None
+        for asked in list(self._asked):
+            if asked in self._asked and (answer := self._answer(asked)) is not None:
+                self._asked.remove(asked)
+                asked.answered(answer)
+        lease = self.lease
+        if not self._asked or lease is None:
+            return
+        if lease.known and not lease.busy:
+            due = self._lender.monotonic() - ASK_EVERY
+            asked_next = next((asked for asked in self._asked if asked.tried <= due), None)
+            if asked_next is not None and self._borrow(lease, asked_next):
+                return
+        self._serve_within(ASK_EVERY if lease.known else READY_EVERY)
+
+    # -- inside
+
+    def _answer(self, asked: _Asked) -> Answer | None:
+        """None: it is not known yet."""
+        lender = self._lender
+        now = lender.now()
+        standing = self.standing(now)
+        lease = self.lease
+        if not self.budget.enabled:
+            return Answer(True, standing)
+        if lease is None:
+            return Answer(False, standing, available=False)
+        if lender.ready(lease) and now < lease.until:
+            if asked.amount <= lease.holding.free:
+                return Answer(True, standing)
+            if standing.used + asked.amount > standing.cap:
+                return Answer(False, standing)
+        if lender.unavailable or (not lease.known and lender.monotonic() - asked.since > PATIENCE):
+            return Answer(False, standing, available=False)
+        return None
+
+    def _borrow(self, lease: Lease, asked: _Asked) -> bool:
+        def result(done: Grant | LedgerUnavailable) -> None:
+            if isinstance(done, Grant) and not done.fits:
+                tried = self._lender.monotonic()
+                for each in self._asked:
+                    if each.amount >= asked.amount:
+                        each.tried = tried
+            self.serve()
+
+        # What is called back from others, or wanted by them, is not hoarded.
+        most = 0 if lease.wanted else TOKENS_MAX
+        return self._lender.borrow(lease, self.budget.hard_cap_tokens, asked.amount, most, result)
+
+    def _borrow_ahead(self, lease: Lease) -> None:
+        need = 2 * lease.low
+        if lease.wanted or lease.committed + need > self.budget.hard_cap_tokens:
+            lease.low = 0
+            return
+        self._lender.borrow(lease, self.budget.hard_cap_tokens, need, TOKENS_MAX, lambda _: self._served())
+
+    def _served(self) -> None:
+        if self._asked:
+            self.serve()
+
+    def _charge(self, admitted: float, used: int) -> None:
+        """A call without cover has ended."""
+        lease = self.at(self._lender.now())
+        if lease is not None and lease.start <= admitted < lease.end:
+            lease.holding.charge(used)
+            if not lease.known:
+                lease.recount = True
+
+    def _serve_within(self, seconds: float) -> None:
+        due = self._lender.monotonic() + seconds
+        if self._serving_at is None or due < self._serving_at:
+            self._serving_at = due
+            self._lender.later(seconds, self._serve_due)
+
+    def _serve_due(self) -> None:
+        if self._serving_at is not None:
+            self.serve()

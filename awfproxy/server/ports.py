@@ -1,0 +1,203 @@
+"""The ports of one process at work: its calls, its journal, and the order in which they start and stop.
+
+`service` is a process that serves alone, `worker` one of several.  Start: the journal opens its files, then calls are
+accepted.  Stop, each step waiting for the one before: no more connections; running calls end, the rest are cut at the
+deadline; the journal writes what waits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import resource
+import socket
+from typing import Any
+
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from awfproxy import __version__
+from awfproxy.core.hints import Hinter
+from awfproxy.core.settings import Settings
+from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED
+from awfproxy.server.health import DRAINING, journal_condition
+from awfproxy.server.hint_key import hint_key
+from awfproxy.server.intake import Unwritten
+from awfproxy.server.network import Listener
+from awfproxy.server.port import Port, json_answer
+from awfproxy.server.shared import Shared
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+#: seconds between two looks at everything that waits for something: what timeouts are precise to
+SWEEP_SECONDS = 0.5
+#: seconds that the journal gets after the drain
+FLUSH_SECONDS = 10.0
+#: files a process should be allowed to open; each call takes two
+FILES_WANTED = 65_536
+#: free bytes at the end of the heap that are kept, and the size from which a block is mapped by itself: the largest
+#: request body and its parts
+KEPT_BYTES = 64 * 1024 * 1024
+#: malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+#: allocations between two collections of the youngest generation: a call leaves almost no cycles, and collecting the
+#: thousands of objects of open streams over and over would show as pauses
+GC_THRESHOLD = 50_000
+
+
+class Ports:
+    """All ports of a process.  `open`, `start`, `listen` as often as there are sockets, `stop`."""
+
+    def __init__(self, settings: Settings, reactor: Any, shared: Shared) -> None:
+        self.settings = settings
+        self.reactor = reactor
+        self.shared = shared
+        self.ports: list[Port] = []
+        self._listeners: list[Listener] = []
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = reactor
+        self._emptied: Deferred[None] | None = None
+        self._patient = True
+
+    def open(self) -> None:
+        """Make the ports; nothing is listened on yet."""
+        self.ports = [Port(each, self.shared, SWEEP_SECONDS, self._local_answer) for each in self.settings.ports]
+
+    def start(self) -> None:
+        """Open the files.
+
+        :raises HintKeyError: the key in ``state_dir`` cannot be read or made
+        :raises OSError: a file of the journal cannot be opened
+        """
+        _keep_memory()
+        shared = self.shared
+        shared.hinter = Hinter(hint_key(self.settings.service.state_dir))
+        shared.journal.start()
+        shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
+        shared.health.watch("scanner", self._scanner_condition)
+        self._sweeping.start(SWEEP_SECONDS, now=False)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, 20, 50)
+
+    def listen(self, port: Port, listening: socket.socket) -> Listener:
+        """Accept a port's calls on a socket, which then belongs to the listener."""
+        listener = self.shared.network.listen(listening, port.accept)
+        self.add(listener)
+        return listener
+
+    def add(self, listener: Listener) -> None:
+        """Something accepts calls: it is closed when they end."""
+        self._listeners.append(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Accept nothing more from there; calls that run go on."""
+        self._listeners.remove(listener)
+        listener.close()
+
+    def reflect(self) -> dict[str, Any]:
+        """What there is, for `/reflect`: no secrets."""
+        return {
+            "version": __version__,
+            "transports": self.shared.network.name,
+            "draining": self.shared.draining,
+            "ports": {port.name: port.reflect() for port in self.ports},
+        }
+
+    def reopen(self) -> None:
+        """Open the files of the journal again."""
+        self.shared.journal.reopen()
+
+    def end_drain(self) -> None:
+        """Do not wait for running calls any longer, nor for clients that do not read."""
+        self._patient = False
+        for port in self.ports:
+            for call in list(port.calls):
+                call.drained()
+            for client in list(port.clients):
+                client.drain()
+
+    async def stop(self) -> Unwritten:
+        """Drain, then flush, then close; what could not be written."""
+        shared = self.shared
+        shared.draining = True
+        shared.health.state = DRAINING
+        for listener in self._listeners:
+            listener.close()
+        for port in self.ports:
+            port.drain()
+        running = self._running()  # clients that are still being sent an answer among them
+        seconds = self.settings.service.drain_timeout
+        log.info("stopping: {count} calls run, {seconds:g} seconds for them", count=running, seconds=seconds)
+        if running:
+            self._emptied = Deferred()
+            deadline = self.reactor.callLater(seconds, self.end_drain)
+            await self._emptied
+            if deadline.active():
+                deadline.cancel()
+        unwritten = await shared.journal.stop(FLUSH_SECONDS)
+        if unwritten.records:
+            log.error(
+                "{records} records with {tokens} tokens could not be written",
+                records=unwritten.records, tokens=unwritten.tokens,
+            )  # fmt: skip
+        if self._sweeping.running:
+            self._sweeping.stop()
+        for port in self.ports:
+            port.close()
+        return unwritten
+
+    def _local_answer(self, path: bytes) -> bytes | None:
+        """What every port answers itself."""
+        if path == b"/health":
+            return json_answer(200, self.shared.health.report())
+        if path == b"/reflect":
+            return json_answer(200, self.reflect())
+        return None
+
+    def _scanner_condition(self) -> str | None:
+        """Whether answers went by unread: accounting that breaks is loud until somebody has looked and started anew."""
+        failed = sum(
+            port.tally.scan_errors.get(reason, 0) for port in self.ports for reason in (SCANNER_FAILED, RECORD_FAILED)
+        )
+        return f"usage could not be read or recorded of {failed} answers: see the log" if failed else None
+
+    def _running(self) -> int:
+        return sum(len(port.calls) + (port.flushing if self._patient else 0) for port in self.ports)
+
+    def _sweep(self) -> None:
+        now = self.shared.monotonic()
+        for port in self.ports:
+            port.sweep(now)
+        if self._emptied is not None and not self._running():
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
+
+
+def _keep_memory() -> None:
+    """Let the C library keep the memory of large bodies and use it again.
+
+    By default glibc maps blocks of over 128 KB anew each time, and the page faults of a fresh 1 MB cost more than all
+    else that is done with it (measured: 940 us against 95).
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return  # not glibc
+    mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def allow_files() -> None:
+    """Raise the limit of open files as far as is allowed; say so where it is low."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < FILES_WANTED:
+        log.warn(
+            "this process may open {wanted} files: at most about {calls} calls at once (LimitNOFILE= in the unit)",
+            wanted=wanted, calls=wanted // 2 - 50,
+        )  # fmt: skip

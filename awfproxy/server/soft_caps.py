@@ -1,0 +1,51 @@
+"""Soft caps: nothing is refused for one that is passed, but it is said.
+
+To the client on every answer, in `X-AWF-Budget`; to the operator once in each window of each budget.  Budgets are
+looked at with each sweep of their port, twice a second, and not with each call.  With several workers each of them says
+it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from awfproxy.core.budgets import Scope
+from awfproxy.server.allowance import Allowance, Standing
+
+SoftCapPassed = Callable[[Allowance, Standing], None]
+
+
+class SoftCaps:
+    """The budgets of one port.
+
+    :param passed: told once a window
+    """
+
+    def __init__(self, passed: SoftCapPassed) -> None:
+        self._told = passed
+        #: by scope, the start of the window in which it was passed last
+        self._passed: dict[Scope, int] = {}
+
+    def look(self, allowance: Allowance, standing: Standing) -> None:
+        """How an enabled budget stands now."""
+        if standing.soft_exceeded and self._passed.get(allowance.scope) != standing.window_start:
+            self._passed[allowance.scope] = standing.window_start
+            self._told(allowance, standing)
+
+    def notice(self, allowance: Allowance, now: float) -> bytes | None:
+        """The value of `X-AWF-Budget`; None: there is nothing to say.
+
+        :param now: seconds since the epoch
+        """
+        if allowance.scope not in self._passed or not allowance.budget.enabled:
+            return None
+        standing = allowance.standing(now)
+        if not standing.soft_exceeded:
+            return None
+        value = b"soft-cap; used=%d; cap=%d" % (standing.used, standing.soft_cap)
+        kind = allowance.scope.kind
+        return value if kind == "port" else value + b"; scope=" + kind.encode("ascii")
+
+    def __bool__(self) -> bool:
+        """Whether there may be something to say."""
+        return bool(self._passed)

@@ -1,0 +1,209 @@
+"""A worker: the ports of one process among several, told by its supervisor what to do (`control_messages`).
+
+It opens no listener of its own: it has inherited all sockets, and accepts on those that it is told to serve.  When its
+supervisor is gone it drains and ends, as it does on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any, Final
+
+import msgspec
+import txaio
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+
+from awfproxy.core.settings import Settings
+from awfproxy.server.books import MARK, MARK_BYTES, Books
+from awfproxy.server.common import shared_of
+from awfproxy.server.control_channel import ControlChannel, adopt
+from awfproxy.server.control_messages import (
+    Ask,
+    Assignment,
+    Budgets,
+    Drain,
+    EndDrain,
+    Ended,
+    Failed,
+    Fence,
+    Fenced,
+    FromSupervisor,
+    Others,
+    Reload,
+    Serve,
+    Serving,
+    Started,
+    Told,
+)
+from awfproxy.server.health import READY
+from awfproxy.server.kept_file import KeptFileError
+from awfproxy.server.network import Listener
+from awfproxy.server.ports import Ports
+from awfproxy.server.shared_memory import Area
+from awfproxy.server.shared_rates import RATES, rates_bytes, shared_rates
+from awfproxy.server.shared_works import TABLE, WORKS, SharedWorks
+from awfproxy.server.totals import Figures, journal_figures
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+#: seconds between two tellings without being asked: what a killed worker counted since then is not in the metrics
+TELL_EVERY: Final = 1.0
+#: seconds between two looks whether the journal has come to a fence
+FENCE_LOOK: Final = 0.02
+
+
+class Worker:
+    """One worker, from `start` until `stopped` has fired.
+
+    :param assignment: what it is to do
+    :param channel: to its supervisor
+    """
+
+    def __init__(self, assignment: Assignment, channel: socket.socket, reactor: Any) -> None:
+        self._slot = assignment.slot
+        self._reactor = reactor
+        self._socket = channel
+        self._listening = assignment.listening
+        settings = _part_of(assignment.settings)
+        area = Area(WORKS, TABLE * len(settings.ports), assignment.memory[WORKS])
+        index = {port.name: number for number, port in enumerate(settings.ports)}
+        self._shared = shared_of(
+            settings, reactor, shared_journal=True,
+            works=lambda port: SharedWorks(area, index[port]), interaction_ids=assignment.interaction_ids,
+            rates=shared_rates(Area(RATES, rates_bytes(settings), assignment.memory[RATES]), settings, self._slot),
+        )  # fmt: skip
+        self._ports = Ports(settings, reactor, self._shared)
+        mark = Area(MARK, MARK_BYTES, assignment.memory[MARK])
+        self._books = Books(settings, reactor, self._shared.journal, memoryview(mark.bytes))
+        self._books.budgets = dict(assignment.budgets)
+        self._channel = ControlChannel(True, self._received, self._lost)  # type: ignore[arg-type]
+        self._served: dict[int, list[Listener]] = {}
+        self._telling = LoopingCall(self._tell)
+        self._telling.clock = reactor
+        self._stopping = False
+        self._leaving = False
+        #: fires when all is closed
+        self.stopped: Deferred[None] = Deferred()
+        #: 1 if it could not start or records were lost
+        self.exit_status = 0
+
+    def start(self) -> None:
+        """Open the files, and say so."""
+        adopt(self._reactor, self._socket, self._channel)
+        try:
+            self._ports.open()
+            self._ports.start()
+            self._books.start(keeps=False)
+            if self._books.allowances is not None:
+                self._shared.allowances = self._books.allowances
+            self._shared.health.watch("ledger", self._books.condition)
+        except (KeptFileError, OSError) as error:
+            self._stopping, self.exit_status = True, 1
+            self._channel.send(Failed(str(error)))
+            self._leave()
+            return
+        self._telling.start(TELL_EVERY, now=False)
+        self._channel.send(Started())
+
+    def stop(self) -> None:
+        """Drain and end; once."""
+        if not self._stopping:
+            self._stopping = True
+            self._channel.send(Serving([]))
+            self._close_inherited()
+            Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)
+
+    # -- what the supervisor says
+
+    def _received(self, message: FromSupervisor) -> None:
+        if isinstance(message, Serve):
+            self._serve(message.slots)
+        elif isinstance(message, Ask):
+            self._tell(message.number)
+        elif isinstance(message, Fence):
+            journal = self._shared.journal
+            self._fence(message.number, journal.written + journal.queue_records)
+        elif isinstance(message, Others):
+            self._shared.health.others = message.reasons
+        elif isinstance(message, Reload):
+            self._ports.reopen()
+        elif isinstance(message, Budgets):
+            self._books.take(dict(message.budgets))
+        elif isinstance(message, Drain):
+            self.stop()
+        elif isinstance(message, EndDrain):
+            self._ports.end_drain()
+
+    def _serve(self, slots: list[int]) -> None:
+        if self._stopping:
+            return
+        for slot in [slot for slot in self._served if slot not in slots]:
+            for listener in self._served.pop(slot):
+                self._ports.leave(listener)
+        taken = {fd for slot in self._served for fd in self._listening[slot]}
+        for slot in slots:
+            if slot not in self._served:
+                self._served[slot] = []
+                for port, fd in zip(self._ports.ports, self._listening[slot], strict=True):
+                    if fd not in taken:  # one that all share is accepted on once
+                        taken.add(fd)
+                        listening = socket.socket(fileno=os.dup(fd))
+                        self._served[slot].append(self._ports.listen(port, listening))
+        self._shared.health.state = READY
+        self._channel.send(Serving(slots))
+
+    def _tell(self, number: int | None = None) -> None:
+        figures = Figures(self._shared.tallies.ports, journal_figures(self._shared.journal))
+        told = Told(figures, self._shared.health.own_reasons(), self._ports.reflect(), number)
+        self._channel.send(told)
+
+    def _fence(self, number: int, written: int) -> None:
+        if self._shared.journal.written >= written:
+            self._channel.send(Fenced(number))
+        elif not self.stopped.called:
+            self._reactor.callLater(FENCE_LOOK, self._fence, number, written)
+
+    # -- the end
+
+    def _close_inherited(self) -> None:
+        """A socket refuses connections only when nobody has it open any more."""
+        for fd in {fd for listening in self._listening for fd in listening}:
+            os.close(fd)
+
+    async def _stop(self) -> None:
+        unwritten = await self._ports.stop()
+        await self._books.stop()
+        if unwritten.records:
+            self.exit_status = 1
+        self._tell()
+        self._channel.send(Ended(unwritten.records, unwritten.tokens))
+        self._leave()
+
+    def _stop_failed(self, failure: Any) -> None:
+        log.failure("stopping failed", failure=failure)
+        self.exit_status = 1
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._telling.running:
+            self._telling.stop()
+        self._leaving = True
+        if not self._channel.close():
+            self.stopped.callback(None)
+
+    def _lost(self) -> None:
+        if self._leaving:
+            self.stopped.callback(None)
+        else:
+            log.warn("the supervisor has gone: this worker ends")
+            self.stop()
+
+
+def _part_of(settings: Settings) -> Settings:
+    """The settings of one worker: its share of the memory for request bodies, which is bounded for all together."""
+    service = settings.service
+    share = max(1, service.request_memory // service.workers)
+    return msgspec.structs.replace(settings, service=msgspec.structs.replace(service, request_memory=share))

@@ -1,0 +1,104 @@
+"""What deciding about a call costs on one core, and settling it: rates, budgets, both; nothing of it waits.
+
+    python -m bench.admission
+
+Medians in µs.  Budgets are leased ones, as they are in service, with enough at hand; the request is a short one, and a
+strict budget looks into all of it for its upper bound.  Aim: 5 µs a decision.  Gates nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from twisted.internet.task import Clock
+
+from awfproxy.core.budgets import Budget, Scope
+from awfproxy.core.counts import Usage
+from awfproxy.core.holdings import WORDS, Holding
+from awfproxy.core.kinds import CHAT
+from awfproxy.core.rates import RateLimits, Rates
+from awfproxy.core.settings import Port, Upstream
+from awfproxy.core.settlement import Spent
+from awfproxy.ledger.facts import Window
+from awfproxy.server.admission import Admission
+from awfproxy.server.admitted import Admitted
+from awfproxy.server.demand import Demand
+from awfproxy.server.lease import Lease
+from awfproxy.server.leased_allowance import LeasedAllowance
+from awfproxy.server.tallies import PortTallies
+
+CALLS = 20_000
+PLENTY = 10**14
+BODY = b'{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"How many ships?"}]}'
+SPENT = Spent(usage=Usage(12, 34, 0, 0, None, True, {}), final=True, sent=True, status=200)
+LIMITS = RateLimits(
+    requests_per_minute=PLENTY, requests_per_hour=PLENTY, bytes_per_minute=PLENTY, tokens_per_minute=PLENTY,
+    concurrent_requests=PLENTY,
+)  # fmt: skip
+SCOPES = (Scope("main"), Scope("main", "feature", "chat"), Scope("main", "user", "alice"))
+
+
+class Lender:
+    """Has lent plenty."""
+
+    unavailable = False
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+    def open(self, window: Window) -> Lease:
+        holding = Holding(memoryview(bytearray(8 * WORDS)).cast("q"), 0, window.start)
+        holding.granted = PLENTY
+        lease = Lease(window, holding, 0)
+        lease.known, lease.until = True, float("inf")
+        return lease
+
+
+def admission(limits: RateLimits, mode: Any, count: int) -> Admission:
+    """A port with so many budgets."""
+    budget = Budget(enabled=True, mode=mode or "learned", hard_cap_tokens=PLENTY, soft_cap_tokens=PLENTY)
+    allowances = tuple(LeasedAllowance(scope, budget, Lender()) for scope in SCOPES[:count])  # type: ignore[arg-type]
+    port = Port(name="main", listen="", provider="openai", upstream=Upstream("http", "u", 80), limits=limits)
+    return Admission(
+        port, lambda port, user, feature: allowances, lambda port, user, limits: Rates(limits),
+        PortTallies("main", "openai"), clock=Clock(), monotonic=time.monotonic, wall=time.time, wait=2.0,
+        soft_cap_passed=lambda allowance, standing: None,
+    )  # fmt: skip
+
+
+def measure(port: Admission) -> tuple[float, float]:
+    """µs to decide and to settle."""
+    asked, settled = [], []
+    clock: Callable[[], float] = time.perf_counter
+    for _ in range(CALLS):
+        begin = clock()
+        demand = Demand(None, "chat", CHAT, "gpt-4o-mini", BODY, len(BODY), len(BODY), 100)
+        decision = port.ask(demand, print)
+        decided = clock()
+        assert isinstance(decision, Admitted)
+        decision.settle(SPENT)
+        asked.append(decided - begin)
+        settled.append(clock() - decided)
+    return median(asked) * 1e6, median(settled) * 1e6
+
+
+def main() -> None:
+    none = RateLimits()
+    print(f"{'':34} {'decide':>7} {'settle':>7}")
+    for name, limits, mode, count in (
+        ("no limits, no budgets", none, None, 0),
+        ("five limits", LIMITS, None, 0),
+        ("a learned budget", none, "learned", 1),
+        ("five limits, a learned budget", LIMITS, "learned", 1),
+        ("five limits, three learned budgets", LIMITS, "learned", 3),
+        ("a strict budget", none, "strict", 1),
+        ("five limits, three strict budgets", LIMITS, "strict", 3),
+    ):
+        decided, settled = measure(admission(limits, mode, count))
+        print(f"{name:34} {decided:7.1f} {settled:7.1f}")
+
+
+if __name__ == "__main__":
+    main()

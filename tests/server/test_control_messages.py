@@ -1,0 +1,90 @@
+"""What a supervisor and its workers tell each other, as bytes."""
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awfproxy.core.budgets import Budget, Scope
+from awfproxy.core.secret import Secret
+from awfproxy.core.settings import Database, Port, Proxy, Service, Settings, Upstream
+from awfproxy.server.control_messages import (
+    Ask,
+    Assignment,
+    Drain,
+    Ended,
+    Fenced,
+    Incoming,
+    Message,
+    Others,
+    Serve,
+    Started,
+    Told,
+    encode,
+    read_assignment,
+)
+from awfproxy.server.totals import Figures
+from tests.server.test_totals import figures
+
+SETTINGS = Settings(
+    service=Service(
+        log_dir="/l", state_dir="/s", admin="tcp:1", ledger=Database("postgresql://u@h/d", Secret("pw-1")), workers=2
+    ),
+    ports=(
+        Port(
+            name="a", listen="tcp:0", provider="openai", upstream=Upstream("http", "u", 1),
+            credential=Secret("sk-secret"), proxy=Proxy("p", 2, Secret("Basic x")),
+        ),
+    ),
+    source="test",
+)  # fmt: skip
+ASSIGNMENT = Assignment(SETTINGS, 1, [[5], [6]], {"works": 7}, {"a": "id"}, [(Scope("a"), Budget(enabled=True))])
+
+
+def test_settings_arrive_whole_with_their_secrets() -> None:
+    """And are not shown by what shows the message."""
+    (message,) = Incoming(True).feed(encode(ASSIGNMENT))
+    assert message == ASSIGNMENT
+    assert isinstance(message, Assignment)
+    assert message.settings.ports[0].credential == Secret("sk-secret")
+    assert "sk-secret" not in repr(message)
+
+
+def test_figures_arrive_whole() -> None:
+    """Counts by more than one key too."""
+    told = Told(figures(["m", "n"], 3, written=2, last_write=1.5), {"journal": "full"}, {"ports": {"a": {"calls": 1}}}, 4)
+    assert list(Incoming(False).feed(encode(told))) == [told]
+    nothing = Told(Figures(), {}, {})
+    assert list(Incoming(False).feed(encode(nothing))) == [nothing]
+
+
+@given(data=st.data())
+def test_any_split_gives_the_same_messages(data: st.DataObject) -> None:
+    """Sockets know no messages."""
+    for to_worker, sent in (
+        (True, [ASSIGNMENT, Serve([0, 1]), Ask(1), Others({"journal": "x"}), Drain()]),
+        (False, [Started(), Fenced(2), Ended(1, 20)]),
+    ):
+        assert isinstance(sent, list)
+        raw = b"".join(map(encode, sent))
+        incoming, got, at = Incoming(to_worker), list[Message](), 0
+        while at < len(raw):
+            step = data.draw(st.integers(1, 40))
+            got += incoming.feed(raw[at : at + step])
+            at += step
+        assert got == sent
+
+
+@pytest.mark.parametrize("message", [ASSIGNMENT, Drain(), None], ids=["assigned", "not needed", "supervisor gone"])
+def test_the_first_message(message: Message | None) -> None:
+    """A worker takes its assignment, and ends without one."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        if message is not None:
+            ours.sendall(encode(message) + encode(Serve([1])))
+        ours.shutdown(socket.SHUT_WR)
+        got = read_assignment(theirs)
+        assert got == (message if message is ASSIGNMENT else None)
+        if message is not None:
+            assert theirs.recv(1000) == encode(Serve([1]))  # what comes after it is left where it is
