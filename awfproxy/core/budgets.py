@@ -107,10 +107,11 @@ def fault(field: str, value: object) -> Fault | None:
         return None if fits else Fault(field, f"must be a number of dollars from 0 (no cap) to {USD_MAX}")
     if field == "unbounded" and value == "refuse":
         return None
-    if _number(value) and isinstance(value, int) and 0 <= value <= TOKENS_MAX:
+    # of 0 tokens there is always room, also at the cap
+    either, least = ('"refuse" or ', 1) if field == "unbounded" else ("", 0)
+    if _number(value) and isinstance(value, int) and least <= value <= TOKENS_MAX:
         return None
-    either = '"refuse" or ' if field == "unbounded" else ""
-    return Fault(field, f"must be {either}a whole number of tokens from 0 to {TOKENS_MAX}")
+    return Fault(field, f"must be {either}a whole number of tokens from {least} to {TOKENS_MAX}")
 
 
 def _number(value: object) -> bool:

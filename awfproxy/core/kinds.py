@@ -169,7 +169,7 @@ def kind(method: bytes, target: bytes) -> Kind | None:
     if method == b"POST":
         found = _BY_TWO.get((before, last)) or _BY_ONE.get(last)
         if found in (MESSAGES, ASSISTANTS):
-            threads = b"/threads/" in target
+            threads = b"/threads/" in target.partition(b"?")[0]
             if found is MESSAGES and threads:
                 return ASSISTANTS_STORE
             if found is ASSISTANTS and not threads:

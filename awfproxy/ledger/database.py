@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -27,6 +28,8 @@ from awfproxy.ledger.schema import upgrade
 
 #: seconds to wait for another process's transaction; the longest of ours is a batch of rows, some ten milliseconds
 LOCK_SECONDS: Final = 5.0
+#: seconds between two looks for a lock that SQLite does not wait for itself
+LOCK_LOOK: Final = 0.01
 #: seconds to wait for a connection to PostgreSQL
 CONNECT_SECONDS: Final = 5
 #: libpq's: after 10 + 3 * 5 silent seconds a connection is dead, where TCP's own patience is hours
@@ -173,7 +176,8 @@ class Database:
                 address, timeout=self._lock_seconds, isolation_level=None, check_same_thread=False, uri=True
             )
             try:
-                for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+                _to_wal(connection, self._lock_seconds)
+                for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                     connection.execute(f"PRAGMA {pragma}").close()
             except BaseException:
                 connection.close()
@@ -209,6 +213,20 @@ def _engine(url: str | URL, **arguments: Any) -> Engine:
         hide_parameters=True,
         **arguments,
     )
+
+
+def _to_wal(connection: sqlite3.Connection, seconds: float) -> None:
+    """Have the file in WAL mode.  Where several open a new one at the same moment, SQLite says to all but one that it
+    is locked, without waiting as it does for transactions."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(LOCK_LOOK)
 
 
 def _begin(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import txaio
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from awfproxy.core.budgets import Budget
@@ -17,6 +18,8 @@ from awfproxy.server.waiting_line import WaitingLine
 
 if TYPE_CHECKING:
     from awfproxy.server.admission import Admission
+
+log = txaio.make_logger()
 
 #: tokens in a rate are settled as a learned budget is
 _OF_RATES: Final = Budget()
@@ -67,13 +70,16 @@ class Admitted:
             used = due(_OF_RATES, self._tokens, spent)
             for rates, stamp in zip(self._rates, self._stamps, strict=True):
                 rates.settle(stamp, used - self._tokens)
-        if spent.final and spent.usage is not None and demand.may_spend:
-            admission.learn(demand, spent.usage, [allowance.budget.count for allowance, _, _ in self._held])
         for allowance, amount, reservation in self._held:
-            admission.released(allowance, demand.user, amount)
-            allowance.settle(reservation, due(allowance.budget, amount, spent))
+            try:  # what one budget trips over must not stay reserved in the others
+                admission.released(allowance, demand.user, amount)
+                allowance.settle(reservation, due(allowance.budget, amount, spent))
+            except Exception:
+                log.failure("a call could not be settled with a budget")
         if spent.late and not self._held:
             admission.charge_late(demand, spent)
+        if spent.final and spent.usage is not None and demand.may_spend:
+            admission.learn(demand, spent.usage, [allowance.budget.count for allowance, _, _ in self._held])
 
 
 class Waiting:

@@ -52,8 +52,8 @@ class Lender(Protocol):
         False: not now.
         """
 
-    def later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Call a function then, unless all has ended."""
+    def later(self, seconds: float, function: Callable[[], None]) -> Cancel:
+        """Call a function then, unless all has ended or it is cancelled."""
 
     @property
     def unavailable(self) -> bool:
@@ -73,6 +73,10 @@ class _Asked:
         self.tried = float("-inf")
 
 
+def _nothing() -> None:
+    """There is nothing to cancel."""
+
+
 class LeasedAllowance:
     """See `allowance.Allowance`."""
 
@@ -85,6 +89,7 @@ class LeasedAllowance:
         self._windows = Windows(budget.period, lender.now())
         self._asked: list[_Asked] = []
         self._serving_at: float | None = None
+        self._serve_no_later: Cancel = _nothing
 
     # -- what calls use
 
@@ -236,7 +241,8 @@ class LeasedAllowance:
         due = self._lender.monotonic() + seconds
         if self._serving_at is None or due < self._serving_at:
             self._serving_at = due
-            self._lender.later(seconds, self._serve_due)
+            self._serve_no_later()  # two would both go on for ever
+            self._serve_no_later = self._lender.later(seconds, self._serve_due)
 
     def _serve_due(self) -> None:
         if self._serving_at is not None:

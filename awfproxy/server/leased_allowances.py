@@ -27,7 +27,7 @@ from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Grant, Holder, Window
 from awfproxy.ledger.interface import Ledger
-from awfproxy.server.allowance import Allowance
+from awfproxy.server.allowance import Allowance, Cancel
 from awfproxy.server.holdings_file import HoldingsFile, HoldingsFull
 from awfproxy.server.intake import Intake
 from awfproxy.server.lease import LEASE_SECONDS, Lease
@@ -221,16 +221,22 @@ class LeasedAllowances:
         )
         return True
 
-    def later(self, seconds: float, function: Callable[[], None]) -> None:
+    def later(self, seconds: float, function: Callable[[], None]) -> Cancel:
         if self._stopping:
-            return
+            return lambda: None
 
         def run() -> None:
             self._timers.discard(timer)
             function()
 
+        def cancel() -> None:
+            if timer in self._timers:
+                self._timers.discard(timer)
+                timer.cancel()
+
         timer = self._clock.callLater(seconds, run)
         self._timers.add(timer)
+        return cancel
 
     # -- by the clock
 

@@ -35,7 +35,7 @@ good = {
     "soft_cap_tokens": st.integers(0, TOKENS_MAX),
     "hard_cap_tokens": st.integers(0, TOKENS_MAX),
     "mode": st.sampled_from(["learned", "strict"]),
-    "unbounded": st.just("refuse") | st.integers(0, TOKENS_MAX),
+    "unbounded": st.just("refuse") | st.integers(1, TOKENS_MAX),
     "count": st.sampled_from(["reported", "all"]),
     "hard_cap_usd": st.floats(0, 10**9) | st.integers(0, 10**9),
 }
@@ -105,6 +105,7 @@ def test_defaults() -> None:
         ("no dollars in a strict budget", Budget(mode="strict"), {"hard_cap_usd": 0}, {"hard_cap_usd": 0}),
         ("unbounded as a number", ON, {"unbounded": 5}, {"unbounded": 5}),
         ("unbounded as a word", ON, {"unbounded": "allow"}, ["unbounded"]),
+        ("unbounded of nothing, for which there is always room", ON, {"unbounded": 0}, ["unbounded"]),
     ],
 )  # fmt: skip
 def test_setting(rule: str, existing: Budget, fields: dict[str, Any], merged: dict[str, Any] | list[str]) -> None:

@@ -189,6 +189,18 @@ def test_any_target_has_an_answer(method: bytes, target: bytes) -> None:
     assert work is None or 0 < len(work) <= WORK_ID_MAX
 
 
+@given(
+    st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE"]),
+    st.sampled_from([b"/v1/messages", b"/v1/chat/completions", b"/v1/responses", b"/v1/threads/t/runs", b"/v1/runs", b"/x"]),
+    st.sampled_from([b"/threads/", b"/v1/models", b"/responses/resp_1", b"x=/models/m:generateContent"]) | st.binary(max_size=20),
+)
+def test_a_query_changes_nothing(method: bytes, path: bytes, query: bytes) -> None:
+    """Law: nobody can make a call another kind, or the work of another id, by what stands behind the path."""
+    assert kind(method, path + b"?" + query) == kind(method, path)
+    assert url_model(path + b"?" + query) == url_model(path)
+    assert work_id(path + b"?" + query) == work_id(path)
+
+
 #: the corpus names these kinds otherwise, or its record is of another kind than its path
 CORPUS_NAMES = {
     ("completions", "chat"),  # /models/M/completions and /v1/agents/completions are chat-shaped

@@ -21,6 +21,7 @@ from awfproxy.server.admitted import Admitted, Waiting
 from awfproxy.server.allowance_memory import MemoryAllowances
 from awfproxy.server.demand import Demand
 from awfproxy.server.tallies import PortTallies
+from tests.conftest import LoggedFailures
 
 USERS = ("alice", "bob", "carol")
 FEATURES = ("review", "triage")
@@ -199,3 +200,19 @@ def test_what_is_no_estimate_does_not_follow_the_size() -> None:
         door.admitted.pop()[0].settle(Spent())
     assert len(seen) == 1
     assert 0 < seen.pop() < 10_000
+
+
+def test_one_budget_that_fails_to_settle_leaves_no_other_reserved(logged_failures: LoggedFailures) -> None:
+    """A defect in one is loud, and the others let go."""
+    strict = Budget(enabled=True, mode="strict", hard_cap_tokens=100_000, soft_cap_tokens=0)
+    door = Door({Scope("main"): strict, Scope("main", "user", "alice"): strict})
+    door.ask(demand(user="alice"))
+    call = door.admitted[0][0]
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    call._held[0][0].settle = broken  # type: ignore[assignment, method-assign]
+    call.settle(Spent())
+    assert call._held[1][0].standing(0.0).reserved == 0
+    assert logged_failures.flush(RuntimeError)

@@ -76,7 +76,18 @@ def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sour
             tmp_path, {"any": far_end.port}, providers=["openai"], port_options='include_usage = "off"'
         )
         with proxy_process(tmp_path, setting, twistd) as process:
+            begun(process)
             yield source, process, setting
+
+
+def begun(process: Process) -> None:
+    """Wait until it takes no more memory by itself: the ledger's thread loads its library after the ports are open."""
+    deadline = time.monotonic() + 20
+    before = -1
+    while (memory := resident(process.pid)) != before:
+        assert time.monotonic() < deadline, "it goes on taking memory"
+        before = memory
+        time.sleep(1.0)
 
 
 def client(setting: Setting) -> socket.socket:
