@@ -13,14 +13,15 @@ import click
 
 from awfproxy.commands.budget import budget
 from awfproxy.commands.ledger import ledger
+from awfproxy.commands.logs import logs
+from awfproxy.commands.logs_reprice import reprice
+from awfproxy.commands.logs_turns import turns
+from awfproxy.commands.reconcile import reconcile
 
 if TYPE_CHECKING:
     from awfproxy.core.settings import Settings
 
 NOTHING_FOUND = 1
-
-_KEYS = ("conversation", "day", "feature", "hour", "model", "outcome", "port", "provider", "run", "user")
-_FORMS = ("pretty", "markdown", "json", "csv")
 
 _config = click.option(
     "--config",
@@ -52,15 +53,12 @@ def config() -> None:
 def check(config: str | None) -> None:
     """Say all that is wrong with the configuration.
 
-    Exits 0 if the proxy would start with it, 1 if not: also where it asks for what this version does not do. Remarks
-    about what would work but is likely not meant go to standard error.
+    Exits 0 if the proxy would start with it, 1 if not. Remarks about what would work but is likely not meant go to
+    standard error.
     """
-    from awfproxy.core.unsupported import unsupported
     from awfproxy.report.effective import limits_of_this_version
 
     settings = _load(config)
-    if lines := unsupported(settings):
-        _refuse(lines)
     for line in (*settings.warnings, *limits_of_this_version(settings)):
         click.echo(f"note: {line}", err=True)
     ports = "1 port" if len(settings.ports) == 1 else f"{len(settings.ports)} ports"
@@ -85,41 +83,10 @@ def show(config: str | None, form: str) -> None:
 
 awf.add_command(budget)
 awf.add_command(ledger)
-
-
-@awf.group()
-def logs() -> None:
-    """What the records tell."""
-
-
-@logs.command("token-usage")
-@click.argument("paths", metavar="[PATH]...", nargs=-1, type=click.Path(exists=True, allow_dash=True))
-@click.option(
-    "--by",
-    multiple=True,
-    type=click.Choice(_KEYS),
-    default=("provider", "model"),
-    show_default=True,
-    help="What to group by; give it several times for groups within groups.",
-)
-@click.option("--format", "form", type=click.Choice(_FORMS), default="pretty", show_default=True)
-def token_usage(paths: tuple[str, ...], by: tuple[str, ...], form: str) -> None:
-    """Tokens used, by group and in total.
-
-    PATH is a file (plain, gzip or zstd), a folder, in which token-usage*.jsonl* and the folders within are read, or -
-    for standard input; without any PATH it is the folder in which the proxy keeps its logs. A record met twice counts
-    once. A figure is written "?" where no call reported it, and with "≥" in front where some did not. "all tokens" is
-    everything read and written, cached or not, and so comparable between providers, which "input" is not.
-    """
-    from awfproxy.report.token_usage import token_usage
-
-    report = token_usage(paths or (_log_dir(),), by)
-    for line in report.remarks():
-        click.echo(_shown(line), err=True)
-    if not report.found:
-        click.echo("There are no token usage records there.", err=True)
-        sys.exit(NOTHING_FOUND)
-    click.echo(report.render(form), nl=False)
+awf.add_command(logs)
+awf.add_command(reconcile)
+logs.add_command(reprice)
+logs.add_command(turns)
 
 
 @awf.command()
@@ -145,20 +112,6 @@ def _load(path: str | None) -> "Settings":
         _refuse(error.lines)
 
 
-def _log_dir() -> str:
-    from awfproxy.configuration import log_dir
-    from awfproxy.core.settings import SettingsError
-
-    try:
-        found = log_dir(os.environ)
-    except SettingsError as error:
-        _refuse(error.lines)
-    if not os.path.isdir(found):
-        click.echo(f"There is no folder {_shown(found)}; name the files or folders to read.", err=True)
-        sys.exit(NOTHING_FOUND)
-    return found
-
-
 def _refuse(lines: list[str]) -> NoReturn:
     for line in lines:
         click.echo(_shown(line), err=True)
@@ -166,7 +119,7 @@ def _refuse(lines: list[str]) -> NoReturn:
 
 
 def _shown(text: str) -> str:
-    from awfproxy.report.table import visible
+    from awfproxy.report.escaping import visible
 
     return visible(text)
 

@@ -36,6 +36,7 @@ def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
         credentials = Credentials(environ, directory)
         settings = from_environment(environ, directory, credentials.read)
         _check_trust(settings, environ)
+        _check_prices(settings)
         return _with_warnings(settings, credentials.warnings)
     file_directory = os.path.dirname(os.path.abspath(path))
     credentials = Credentials(environ, file_directory)
@@ -43,6 +44,7 @@ def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
         _text_of(path), path, environ, directory=directory, file_directory=file_directory, read=credentials.read
     )
     _check_trust(settings, environ)
+    _check_prices(settings)
     return _with_warnings(settings, credentials.warnings)
 
 
@@ -104,6 +106,18 @@ def _check_trust(settings: Settings, environ: Mapping[str, str]) -> None:
         raise SettingsError([f"SSL_CERT_FILE: {path} has no certificate in it; it must be PEM."])
 
 
+def _check_prices(settings: Settings) -> None:
+    """Is the file of the user's prices right?  A wrong one must be told before a budget goes by it."""
+    if settings.service.prices is None:
+        return
+    from awfproxy.prices.override_file import PriceFileError, read_overrides
+
+    try:
+        read_overrides(settings.service.prices)
+    except PriceFileError as error:
+        raise SettingsError(list(error.faults)) from None
+
+
 def _text_of(path: str) -> str:
     try:
         return _read_file(path, CONFIGURATION_MAX)[0].decode()
@@ -140,14 +154,15 @@ def _with_warnings(settings: Settings, warnings: list[str]) -> Settings:
     return msgspec.structs.replace(settings, warnings=(*settings.warnings, *warnings))
 
 
-def log_dir(environ: Mapping[str, str]) -> str:
-    """The folder in which the proxy of this environment keeps its logs, found without its keys; absolute.
+def log_dir(environ: Mapping[str, str], config_path: str | None = None) -> str:
+    """The folder in which the proxy of this file and environment keeps its logs, found without its keys; absolute.
 
-    :raises SettingsError: where nothing says which, or the file that AWFPROXY_CONFIG names cannot be read.
+    :param config_path: as `load` has it
+    :raises SettingsError: where nothing says which, or the file cannot be read.
     """
     directory = os.getcwd()
     environment = Environment(environ, directory)
-    path = environment.get("AWFPROXY_CONFIG")
+    path = config_path or environment.get("AWFPROXY_CONFIG")
     if path is not None:
         given = Document(_text_of(path), path).service.log_dir
         if given is not None:
@@ -156,6 +171,22 @@ def log_dir(environ: Mapping[str, str]) -> str:
     if found is None:
         raise SettingsError(["There is no folder of logs; set AWF_TOKEN_LOG_DIR (or HOME), or name the files to read."])
     return found[0]
+
+
+def prices_file(environ: Mapping[str, str], config_path: str | None = None) -> str | None:
+    """The file of the user's own prices, absolute; None: there is none.
+
+    :param config_path: as `load` has it
+    :raises SettingsError: the file cannot be read
+    """
+    environment = Environment(environ, os.getcwd())
+    path = config_path or environment.get("AWFPROXY_CONFIG")
+    if found := environment.prices():
+        return found[0]
+    given = None if path is None else Document(_text_of(path), path).service.prices
+    if given is None or path is None:
+        return None
+    return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
 
 
 def state_dir(config_path: str | None, environ: Mapping[str, str]) -> str:

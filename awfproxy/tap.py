@@ -12,7 +12,6 @@ from twisted.python import usage
 
 from awfproxy import configuration, uvloop_reactor
 from awfproxy.core.settings import Settings, SettingsError
-from awfproxy.core.unsupported import unsupported
 
 
 class Options(usage.Options):
@@ -37,8 +36,6 @@ class Options(usage.Options):
             self.settings = configuration.load(self["config"], os.environ)
         except SettingsError as error:
             _give_up(error.lines)
-        if lines := unsupported(self.settings):
-            _give_up(lines)
         if "twisted.internet.reactor" not in sys.modules:
             try:
                 uvloop_reactor.install()

@@ -2,8 +2,7 @@
 
     python -m bench.figures ROWS.jsonl
 
-Pure: rows in, text out. A ratio is the median of the rounds' ratios; a row whose calls or events did not all go as
-they should is not used (and is named at the end).
+Pure: rows in, text out. A row whose calls or events did not all go as they should is not used, and named at the end.
 """
 
 import json
@@ -11,65 +10,14 @@ import pathlib
 import statistics
 import sys
 from collections.abc import Sequence
-from typing import Any
 
+from bench.budget_figures import budget_table
+from bench.rows import UNKNOWN, Row, at_most, by_round, cpu_us, good, number, others_share, ratio, table
+from bench.worker_figures import worker_table
 from bench.workloads import CALL, CPU_WORK, LEAST_TIMES_CHEAPER_THAN_NAIVE, LONE, MANY, MEMORY, MOST_KB_PER_STREAM, SLOW
 
-Row = dict[str, Any]
-
-GOOD_SHARE = 0.99  # of a run's calls or streams that must have gone well for its figures to count
+OTHERS_ALONE = 0.15  # share of all CPUs that is neither proxy nor load tool nor upstream: what the kernel adds, alone
 BUSY_ALONE = 0.3  # share of all CPUs that 2,000 events a second through nginx may keep busy: alone it is 5 to 15 %
-UNKNOWN = "-"
-
-
-def good(row: Row) -> bool:
-    found = row["found"]
-    if not found["units"]:
-        return False
-    if found["bad"] > (1 - GOOD_SHARE) * found.get("n", found["units"]):
-        return False
-    return bool(found["units"] >= GOOD_SHARE * found.get("expected", 0))
-
-
-def by_round(rows: Sequence[Row], peer: str, work: str) -> dict[int, Row]:
-    usable = (r for r in rows if r["kind"] == "cpu" and r["peer"] == peer and r["work"] == work and good(r))
-    return {r["round"]: r for r in usable}
-
-
-def cpu_us(rows: Sequence[Row], peer: str, work: str) -> float | None:
-    """Median over the rounds; None: not measured."""
-    values = [r["cpu_us"] for r in by_round(rows, peer, work).values()]
-    return statistics.median(values) if values else None
-
-
-def ratio(rows: Sequence[Row], peer: str, base: str, work: str) -> float | None:
-    """Median of `peer` / `base` over the rounds that have both; None: there is none."""
-    ours, theirs = by_round(rows, peer, work), by_round(rows, base, work)
-    values = [ours[r]["cpu_us"] / theirs[r]["cpu_us"] for r in ours.keys() & theirs.keys() if theirs[r]["cpu_us"]]
-    return statistics.median(values) if values else None
-
-
-def number(value: float | None, digits: int = 1) -> str:
-    return UNKNOWN if value is None else f"{value:,.{digits}f}"
-
-
-def at_most(value: float | None, limit: float | None, digits: int = 2) -> str:
-    """The verdict on a figure that must not pass a limit. Compared as printed: 1.504 meets 1.5."""
-    if value is None or limit is None:
-        return ""
-    return "met" if round(value, digits) <= limit else "MISSED"
-
-
-def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that also reads well on a terminal; columns but the first are aligned right."""
-    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
-
-    def one(cells: Sequence[str]) -> str:
-        padded = [c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
-        return "| " + " | ".join(padded) + " |"
-
-    rule = "|" + "|".join(("-" * (w + 1) + ":") if i else "-" * (w + 2) for i, w in enumerate(widths)) + "|"
-    return "\n".join([one(head), rule, *map(one, lines)])
 
 
 def cpu_table(rows: Sequence[Row], suffix: str) -> str:
@@ -168,6 +116,12 @@ def notes(rows: Sequence[Row]) -> str:
         out.append(
             f"OTHERS USED THE MACHINE (CPUs {max(busy):.0%} busy where the load needs little): ratios are rough."
         )
+    others = [share for r in rows if r["kind"] == "cpu" and (share := others_share(r)) is not None]
+    if others and statistics.median(others) > OTHERS_ALONE:
+        out.append(
+            f"OTHERS USED THE MACHINE ({statistics.median(others):.0%} of its CPU time while calls were measured):"
+            " calls a second, and their shares, say little."
+        )
     return "\n".join(out)
 
 
@@ -176,6 +130,8 @@ def report(rows: Sequence[Row]) -> str:
         ("Plain upstream", cpu_table(rows, "")),
         ("TLS upstream", cpu_table(rows, "-tls")),
         ("Against the naive proxy", naive_line(rows)),
+        ("Budgets", budget_table(rows)),
+        ("Two workers", worker_table(rows)),
         ("Memory", "\n\n".join(filter(None, (memory_table(rows), many_lines(rows))))),
         ("Latency", delay_table(rows)),
         ("Notes", notes(rows)),

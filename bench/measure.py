@@ -28,11 +28,13 @@ from bench.workloads import CPU_WORK, MANY, MEMORY, WARM_UP, Calls, Streams
 WORK = pathlib.Path(os.environ.get("BENCH_WORK", pathlib.Path(__file__).resolve().parent / ".work"))
 
 MAIN = ("nginx", "nginx-tls", "awfproxy", "awfproxy-tls")  # in every round
+VARIANTS = (*peers.BUDGETS, peers.WORKERS)  # of awfproxy, in every round
 SIDE = ("epoll", "epoll-tls", "naive", "naive-tls", "direct")  # in the first round only
 QUICK_SIDE = ("epoll", "naive", "direct")
-# Left out unless asked for by name: the naive proxy cannot keep up with 10,000 events a second, and where there is no
-# proxy only the delays that the load tools themselves see are of use.
+# Left out unless asked for by name: the naive proxy cannot keep up with 10,000 events a second, where there is no proxy
+# only the delays that the load tools themselves see are of use, and budgets and workers concern calls.
 USUAL_WORK = {
+    **dict.fromkeys(VARIANTS, ("call-1k",)),
     "naive": ("call-1k", "body-100k", "body-1m", "burst", "slow", "lone-1k"),
     "naive-tls": ("call-1k", "burst", "slow"),
     "direct": ("lone-1k", "slow"),
@@ -41,6 +43,7 @@ ROUNDS = 3
 QUICK_WORK = tuple(w.name for w in CPU_WORK if w.name not in ("burst-asked", "answer-1m"))
 SAMPLE_SECONDS = 0.2  # between two looks at the memory; each costs the process a walk of its pages
 SETTLE_SECONDS = 0.15  # after a run, for what a proxy still does about it (records), before its CPU is read
+LEDGER_SECONDS = 15.0  # at most, until the ledger has the rows of a run: they are work that its calls have made
 SPARE_FILES = 100  # descriptors of a proxy that are no stream's
 FILES_ENOUGH = 65536  # open files that the programs are let have, where the machine allows
 
@@ -48,10 +51,13 @@ FILES_ENOUGH = 65536  # open files that the programs are let have, where the mac
 class Bench:
     """The rows of one run, and the programs that are up."""
 
-    def __init__(self, out: pathlib.Path, upstream: peers.Upstream, programs: list[peers.Program]) -> None:
+    def __init__(
+        self, out: pathlib.Path, upstream: peers.Upstream, far_end: processes.Running, programs: list[peers.Program]
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
         self.out = out.open("w")
         self.upstream = upstream
+        self.far_end = far_end
         self.programs = programs
         self.up: dict[str, processes.Running] = {}
         self.left_out: set[str] = set()
@@ -79,17 +85,30 @@ class Bench:
 
     def measured(self, peer: peers.Peer, load: Calls | Streams, round_: int) -> None:
         pids = self.up[peer.program.name].pids if peer.program else []
-        cpu, busy = processes.cpu_us(pids), processes.machine_busy()
+        each, upstream, busy = processes.cpu_each_us(pids), self.upstream_us(), processes.machine_busy()
+        tool = processes.children_us()
         found = run(WORK, load, peer.port)
+        tool, upstream = processes.children_us() - tool, self.upstream_us() - upstream
         time.sleep(SETTLE_SECONDS)
-        cpu, now = processes.cpu_us(pids) - cpu, processes.machine_busy()
+        now = processes.machine_busy()
+        if peer.program and not processes.ledger_done(peer.program.admin, LEDGER_SECONDS):
+            print(f"{peer.name}: the ledger lags behind the calls of this run, which costs the next one", flush=True)
+        after = processes.cpu_each_us(pids)
         alone = round((now[0] - busy[0]) / max(1, now[1] - busy[1]), 2)
-        each = round(cpu / found["units"], 2) if found["units"] else None
-        self.add(kind="cpu", peer=peer.name, work=load.name, round=round_, cpu_us=each, busy=alone, found=found)
-        said = f"{each:10.1f} us" if each is not None else "      none "
+        row: dict[str, Any] = {"peer": peer.name, "work": load.name, "round": round_, "cpu_us": None, "busy": alone}
+        if units := found["units"]:
+            parts = [round((after[pid] - each[pid]) / units, 2) for pid in pids]
+            row |= {"cpu_us": round(sum(parts), 2), "each_us": parts}
+            row |= {"load_us": round(tool / units, 2), "upstream_us": round(upstream / units, 2)}
+        row |= {"workers": peer.program.workers if peer.program else 0, "cpus": os.cpu_count()}
+        self.add(kind="cpu", **row, found=found)
+        said = f"{row['cpu_us']:10.1f} us" if row["cpu_us"] is not None else "      none "
         times = f"p50 {found['p50_us']} p99 {found['p99_us']} us"
         line = f"{round_} {load.name:12s}{peer.name:14s}{said}  x {found['units']:<7d} {times}"
         print(f"{line}  bad {found['bad']}  machine {alone:.0%}", flush=True)
+
+    def upstream_us(self) -> float:
+        return processes.cpu_us(self.far_end.pids)
 
     def memory(self, program: peers.Program, upstream: str, load: Streams, count: int) -> None:
         """A process of its own: what one run leaves in the allocator must not hide in the next one's start."""
@@ -145,9 +164,9 @@ class Bench:
 
 
 def due_in(peer: str, work: str, round_: int) -> bool:
-    if peer in MAIN:
-        return True
-    return round_ == 0 and work in USUAL_WORK.get(peer, (work,))
+    if round_ and peer not in (*MAIN, *VARIANTS):
+        return False
+    return work in USUAL_WORK.get(peer, (work,))
 
 
 def usage_records(programs: list[peers.Program]) -> Iterator[tuple[str, int]]:
@@ -167,7 +186,8 @@ def room_for_streams(wanted: int) -> int:
 def options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="awfproxy beside nginx and a naive proxy.")
     parser.add_argument("--quick", action="store_true", help="one round, fewer workloads: two to three minutes")
-    parser.add_argument("-p", "--peers", help="comma-separated: nginx, awfproxy, epoll, naive (each also -tls), direct")
+    named = f"nginx, awfproxy, {', '.join(VARIANTS)}, epoll, naive (each also -tls), direct"
+    parser.add_argument("-p", "--peers", help=f"comma-separated: {named}")
     parser.add_argument("-w", "--work", help=f"comma-separated: {', '.join(w.name for w in CPU_WORK)}, memory, many")
     parser.add_argument("-r", "--rounds", type=int, help=f"rounds of the interleaved workloads (default {ROUNDS})")
     parser.add_argument("-o", "--out", type=pathlib.Path, default=WORK / "rows.jsonl", help="where the rows go")
@@ -182,7 +202,7 @@ def main(argv: list[str]) -> int:
     plain, tls = peers.free_ports(2)
     upstream = peers.Upstream(plain, tls)
     programs = peers.programs(WORK, upstream, connections=files + files // 8)
-    names = asked.peers.split(",") if asked.peers else [*MAIN, *(QUICK_SIDE if asked.quick else SIDE)]
+    names = asked.peers.split(",") if asked.peers else [*MAIN, *VARIANTS, *(QUICK_SIDE if asked.quick else SIDE)]
     known = [p.name for p in peers.peers(programs, upstream)]
     usual = list(QUICK_WORK) if asked.quick else [w.name for w in CPU_WORK]
     wanted = asked.work.split(",") if asked.work else [*usual, "memory", *([] if asked.quick else ["many"])]
@@ -193,15 +213,16 @@ def main(argv: list[str]) -> int:
         if program.log_dir:
             for old in program.log_dir.glob("*.jsonl"):
                 old.unlink()
-    bench = Bench(asked.out, upstream, programs)
     with ExitStack() as stack:
-        stack.callback(processes.fake_upstream(WORK, plain, tls).stop)
+        far_end = processes.fake_upstream(WORK, plain, tls)
+        stack.callback(far_end.stop)
+        bench = Bench(asked.out, upstream, far_end, programs)
         if work := [w for w in CPU_WORK if w.name in wanted]:
             bench.interleaved(names, work, asked.rounds or (1 if asked.quick else ROUNDS), bool(asked.peers))
         for program in programs:
             for kind in program.ports:
                 name = program.name if kind == "plain" else f"{program.name}-tls"
-                if "memory" in wanted and name in names:
+                if "memory" in wanted and name in names and (asked.peers or name not in VARIANTS):
                     bench.memory(program, kind, MEMORY, MEMORY.count)
                 if "many" in wanted and name in names and (asked.peers or name == "awfproxy"):
                     bench.memory(program, kind, MANY, room_for_streams(MANY.count))

@@ -6,12 +6,23 @@ a peer. What is started is this checkout (PYTHONPATH), whatever is installed.
 
 import os
 import pathlib
+import shutil
 import socket
 import sys
 from dataclasses import dataclass, field
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
+
+CAP = 10**15  # tokens: the largest there is, so that no run meets it
+CAP_USD = 10**9
+# awfproxy with a budget on each port, by the name of the program: the same work besides, in the same run.
+BUDGETS = {
+    "learned": f'mode = "learned", soft_cap_tokens = {CAP}, hard_cap_tokens = {CAP}',
+    "strict": f'mode = "strict", soft_cap_tokens = {CAP}, hard_cap_tokens = {CAP}',
+    "dollars": f"soft_cap_tokens = {CAP}, hard_cap_tokens = {CAP}, hard_cap_usd = {CAP_USD}",
+}
+WORKERS = "workers"  # awfproxy with two worker processes under a supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +32,8 @@ class Program:
     ports: dict[str, int]  # "plain", "tls" (by upstream)
     env: dict[str, str] = field(default_factory=dict)
     log_dir: pathlib.Path | None = None  # where token-usage.jsonl is written, for those that write one
+    admin: int | None = None  # port of the admin listener, for those that have one
+    workers: int = 1  # processes that take calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +87,21 @@ def naive(work: pathlib.Path, upstream: Upstream) -> Program:
     return Program("naive", (*argv, str(work / "ca.crt")), {"plain": plain, "tls": tls})
 
 
-def awfproxy(work: pathlib.Path, upstream: Upstream, name: str, *twistd_options: str) -> Program:
+def awfproxy(
+    work: pathlib.Path, upstream: Upstream, name: str, *twistd_options: str, budget: str = "", workers: int = 1
+) -> Program:
     plain, tls, admin = free_ports(3)
     values = {"WORK": work, "NAME": name, "UPSTREAM": upstream.plain, "UPSTREAM_TLS": upstream.tls, "ADMIN": admin}
+    values |= {"BUDGET": f"enabled = true, {budget}" if budget else "enabled = false", "WORKERS": workers}
     conf = fill("awfproxy.toml.in", work / f"{name}.toml", {**values, "PLAIN": plain, "TLS": tls})
-    log_dir = work / f"{name}-log"
-    for folder in (log_dir, work / f"{name}-state"):
-        folder.mkdir(exist_ok=True)
+    log_dir, state_dir = work / f"{name}-log", work / f"{name}-state"
+    log_dir.mkdir(exist_ok=True)
+    shutil.rmtree(state_dir, ignore_errors=True)  # the ledger of an earlier run is not this one's
+    state_dir.mkdir()
     twistd = str(pathlib.Path(sys.executable).with_name("twistd"))
     argv = (twistd, "-n", "--pidfile=", *twistd_options, "awfproxy", "--config", str(conf))
     env = {"BENCH_KEY": "sk-real", "SSL_CERT_FILE": str(work / "ca.crt")}
-    return Program(name, argv, {"plain": plain, "tls": tls}, env, log_dir)
+    return Program(name, argv, {"plain": plain, "tls": tls}, env, log_dir, admin, workers)
 
 
 def programs(work: pathlib.Path, upstream: Upstream, connections: int) -> list[Program]:
@@ -92,6 +109,8 @@ def programs(work: pathlib.Path, upstream: Upstream, connections: int) -> list[P
     return [
         nginx(work, upstream, connections),
         awfproxy(work, upstream, "awfproxy"),
+        *(awfproxy(work, upstream, name, budget=budget) for name, budget in BUDGETS.items()),
+        awfproxy(work, upstream, WORKERS, workers=2),
         awfproxy(work, upstream, "epoll", "--reactor=epoll"),
         naive(work, upstream),
     ]

@@ -3,10 +3,13 @@
 import contextlib
 import os
 import pathlib
+import re
+import resource
 import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -112,6 +115,35 @@ def cpu_us(pids: list[int]) -> float:
     if total:
         return total
     return float(sum(sum(map(int, stat_fields(pid)[11:13])) for pid in pids) * TICK_US)
+
+
+def cpu_each_us(pids: list[int]) -> dict[int, float]:
+    """The same for each process by itself."""
+    return {pid: cpu_us([pid]) for pid in pids}
+
+
+def children_us() -> float:
+    """User and system time in µs of this process's children that have ended: the load tools."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (ended.ru_utime + ended.ru_stime) * 1e6
+
+
+def ledger_done(admin: int | None, seconds: float) -> bool:
+    """Waits until the ledger of this proxy has all its records (no admin port: it has none). False: not in time."""
+    end = time.monotonic() + seconds
+    while admin is not None and lag(admin) > 0:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def lag(admin: int) -> float:
+    """Records that a proxy's ledger does not have yet, as its metrics say."""
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{admin}/metrics") as page:
+        text = page.read().decode()
+    found = re.search(r"^awfproxy_ledger_lag_records (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
 
 
 def pss_kb(pids: list[int]) -> int:

@@ -62,3 +62,5 @@ MANY = Streams("many", "10,000 slow streams at once", 10_000, 8, 2000, 10_000)
 # Targets that are not a ratio to nginx.
 MOST_KB_PER_STREAM = {"plain": 10.0, "tls": 64.0}
 LEAST_TIMES_CHEAPER_THAN_NAIVE = 8.0
+LEAST_SHARE_OF_OFF = 0.9  # calls a second with a budget, of those without
+LEAST_TIMES_ONE_WORKER = 1.8  # calls that two workers bear on two cores

@@ -27,6 +27,8 @@ class Heard(msgspec.Struct):
     body: bytes = b""
     #: the body came to its end, as the framing tells it
     whole: bool = False
+    #: the client's own port of the connection that it went over
+    own_port: int = 0
 
 
 def run(main: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
@@ -62,6 +64,7 @@ class Client:
             self.close()
             self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
         assert self._reader is not None
+        result.own_port = self._writer.get_extra_info("sockname")[1]
         request = (
             f"POST {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nContent-Type: application/json\r\n"
             f"X-Request-ID: {name}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"

@@ -208,15 +208,37 @@ def test_check_tells_of_the_soft_cap(home: Path) -> None:
 
 
 def test_breakdown(home: Path) -> None:
-    """Tokens and calls of the current period, the greatest first."""
-    record(home, 10)
+    """Tokens, calls and cost of the current period, the greatest first; calls without a price are no cost of 0."""
+    record(home, 10, cost_usd=0.0625)
+    record(home, 10, cost_usd=1.25)
     record(home, 30, feature="other", user="ann")
     record(home, 99, created_at=0)
     lines = run(home, "breakdown").stdout.splitlines()
-    assert [line.split() for line in lines[2:4]] == [["other", "30", "1"], ["review", "10", "1"]]
-    assert lines[-1].split() == ["total", "40", "2"]
+    assert [line.split() for line in lines[2:4]] == [
+        ["other", "30", "1", "-", "1"],
+        ["review", "20", "2", "$1.31", "0"],
+    ]
+    assert lines[-1].split() == ["total", "50", "3", "$1.31", "1"]
     found = json.loads(run(home, "breakdown", "--by", "user", "--format", "json").stdout)
-    assert found["shares"] == [{"user": "ann", "tokens": 30, "calls": 1}, {"user": None, "tokens": 10, "calls": 1}]
+    assert found["shares"] == [
+        {"user": "ann", "tokens": 30, "calls": 1, "cost_usd": 0.0, "unpriced_calls": 1},
+        {"user": None, "tokens": 20, "calls": 2, "cost_usd": 1.3125, "unpriced_calls": 0},
+    ]
+
+
+def test_a_cap_in_dollars(home: Path) -> None:
+    """Set, shown with what counts and what is not priced, asked; and a call that costs too much is refused."""
+    record(home, 30, cost_usd=1.5, counted_usd=1_500_000)
+    record(home, 12, counted_usd=250_000)
+    shown = run(home, "set", "openai", "--hard-cap-usd", "2").stdout
+    assert "$1.75" in shown and "$0.250000" in shown
+    assert "calls of models without a price: 1 (12 tokens)" in shown
+    (found,) = [each["money"] for each in json.loads(run(home, "show", "--format", "json").stdout) if each["money"]]
+    assert (found["cap"], found["used"], found["remaining"], found["unpriced_calls"]) == (2.0, 1.75, 0.25, 1)
+    codes = [run(home, "check", "openai", "--estimate-usd", usd).exit_code for usd in ("0.25", "0.26")]
+    assert codes == [0, 1]
+    done = json.loads(run(home, "check", "openai", "--estimate-usd", "0.26", "--format", "json").stdout)
+    assert (done["reason"], done["estimate_usd"]) == ("estimated-exceeds-cap", 0.26)
 
 
 def test_a_ledger_that_cannot_be_used(home: Path) -> None:
@@ -282,7 +304,7 @@ async def test_on_a_running_service_all_goes_through_its_socket(home: Path) -> N
         done = await awf(home, "check", "openai", "--estimate", "4001", "--format", "json")
         assert (done.returncode, json.loads(done.stdout)["reason"]) == (1, "estimated-exceeds-cap")
         done = await awf(home, "breakdown", "--by", "model")
-        assert (done.returncode, done.stdout.split()[-3:]) == (0, ["total", "0", "0"])
+        assert (done.returncode, done.stdout.split()[-5:]) == (0, ["total", "0", "0", "$0.00", "0"])
         done = await awf(home, "unset", "openai", "hard_cap_tokens")
         setting = controls.ledger.setting(Scope("openai"))
         assert (done.returncode, setting and setting.fields) == (0, {})

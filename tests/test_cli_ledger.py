@@ -275,7 +275,7 @@ def test_release_gives_back_what_no_record_shows(home: Home) -> None:
     holder = Holder(INSTANCE, 1)
     with home.ledger() as ledger:
         ledger.borrow(holder, Held(window(), 0, 0, 0), cap=10_000, need=2000, most=0, now=NOON, expires_at=NOON + 9)
-        ledger.settle_dead(holder, [Held(window(), 2000, shown - 100, 500)])
+        ledger.settle_dead(holder, [Held(window(), 2000, shown - 100, 500)], NOON)
     home.fill(*NEW)
     assert home.verify("--release")["released"] == [{"budget": "openai", "released": 400, "used": 100}]
     with home.ledger() as ledger:
@@ -292,7 +292,7 @@ def test_release_waits_for_processes_and_for_the_journal(home: Home) -> None:
     with home.ledger() as ledger:
         for holder in (living, dead):
             ledger.borrow(holder, Held(window(), 0, 0, 0), cap=10_000, need=200, most=0, now=NOON, expires_at=NOON + 9)
-        ledger.settle_dead(dead, [Held(window(), 200, 0, 50)])
+        ledger.settle_dead(dead, [Held(window(), 200, 0, 50)], NOON)
     result = home.run("verify", "--release", code=1)
     assert "Nothing was released" in result.stderr
     home.fill(*NEW)

@@ -153,3 +153,16 @@ def test_the_folder_of_logs_is_found_without_keys(write: Write, environment: dic
     assert log_dir(environment | {"AWF_TOKEN_LOG_DIR": "/logs"}) == str(tmp_path / "own")
     with pytest.raises(SettingsError):
         log_dir({})
+
+
+def test_a_file_of_prices_is_checked_with_the_settings(write: Write, environment: dict[str, str]) -> None:
+    """Beside the configuration; what is wrong in it, or that it is not there, is told before anything starts."""
+    write("key", "k")
+    config = write("a.toml", '[service]\nprices = "prices.toml"\n' + PORT)
+    with pytest.raises(SettingsError, match=r"prices\.toml: cannot be read: No such file"):
+        load(str(config), environment)
+    prices = write("prices.toml", "[models.m]\ninput_per_million = -1\noutput_per_million = 1\n")
+    with pytest.raises(SettingsError, match=r"prices\.toml:2: `models\.m\.input_per_million` is wrong"):
+        load(str(config), environment)
+    write("prices.toml", "[models.m]\ninput_per_million = 1\noutput_per_million = 1\n")
+    assert load(str(config), environment).service.prices == str(prices)

@@ -1,14 +1,12 @@
 """What can be configured is documented: a key, a variable or a default that is missing from the page fails here."""
 
-import inspect
 import re
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from awfproxy.core import unsupported as unsupported_module
-from awfproxy.core.environment import OTHER_NAMES, OWN_NAMES
+from awfproxy.core.environment import OWN_NAMES
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.settings import ADMIN
 from awfproxy.core.settings_clients import CLIENT_KEY_MIN
@@ -22,6 +20,22 @@ from awfproxy.core.toml_tables import (
     ServiceTable,
 )
 
+#: other people's variables that are read
+OTHER_NAMES = (
+    "AWF_RATE_LIMIT_BYTES_PM",
+    "AWF_RATE_LIMIT_ENABLED",
+    "AWF_RATE_LIMIT_RPH",
+    "AWF_RATE_LIMIT_RPM",
+    "AWF_TOKEN_LOG_DIR",
+    "CREDENTIALS_DIRECTORY",
+    "HOME",
+    "HTTPS_PROXY",
+    "LOGS_DIRECTORY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "STATE_DIRECTORY",
+    "XDG_STATE_HOME",
+)
 #: the tables of a file, and the headings of the page under which their keys stand
 TABLES = [
     ("### `[service]`", ServiceTable),
@@ -88,12 +102,3 @@ def test_budgets_of_clients_and_features_have_the_keys_of_a_ports_own() -> None:
 def test_the_shortest_key_is_documented() -> None:
     """The number is the program's."""
     assert f"At least {CLIENT_KEY_MIN} bytes" in rows("### `[ports.NAME.clients.CLIENT]`")["key"][2]
-
-
-def test_what_is_not_kept_yet_is_documented_as_refused() -> None:
-    """Whoever writes a setting that this version would not keep learns why it is not taken."""
-    paragraph = next(part for part in PAGE.split("\n\n") if "not supported in this version" in part)
-    keys = re.findall(r"[\".](\w+)\"", inspect.getsource(unsupported_module))
-    assert keys
-    for key in keys:
-        assert f"`{key}`" in paragraph, key

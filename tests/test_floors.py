@@ -15,19 +15,20 @@ PACKAGE = ROOT / "awfproxy"
 DOWNWARD = {
     "core": {"core"},
     "wire": {"wire", "core"},
-    "configuration": {"configuration", "core"},
+    "configuration": {"configuration", "prices", "core"},
     "ledger": {"ledger", "core"},
-    "server": {"server", "wire", "ledger", "core"},
-    "report": {"report", "core"},
-    "commands": {"commands", "report", "configuration", "ledger", "core"},
-    "cli": {"cli", "commands", "report", "configuration", "core", "simulator"},
+    "prices": {"prices", "core"},
+    "server": {"server", "wire", "ledger", "prices", "core"},
+    "report": {"report", "prices", "core"},
+    "commands": {"commands", "report", "configuration", "ledger", "prices", "core"},
+    "cli": {"cli", "commands", "report", "configuration", "prices", "core", "simulator"},
     "simulator": {"simulator", "report", "core"},
     "tap": {"tap", "server", "wire", "core", "configuration", "uvloop_reactor"},
     "worker": {"worker", "server", "uvloop_reactor"},
     "uvloop_reactor": {"uvloop_reactor"},
 }
 #: Floors without Twisted, treq and whatever else brings a reactor.
-WITHOUT_TWISTED = ("core", "wire", "ledger", "configuration", "report", "commands", "cli")
+WITHOUT_TWISTED = ("core", "wire", "ledger", "prices", "configuration", "report", "commands", "cli")
 #: What only floors above `core` may use: clocks, files, sockets, threads.
 IMPURE = {
     "asyncio",

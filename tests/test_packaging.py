@@ -82,8 +82,9 @@ def test_every_library_that_is_imported_is_required() -> None:
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
     required = {re.split(r"[ \[<>=;]", line)[0] for line in parser["options"]["install_requires"].split("\n") if line}
-    # zope.interface is Twisted's own interface to its users; backports.zstd is compression.zstd later on
-    provided = {name.split(".")[0].replace("-", "_") for name in required} | {"zope", "compression", "awfproxy"}
+    # zope.interface is Twisted's own interface to its users, the next two are of its tls extra; backports.zstd is
+    # compression.zstd later on
+    provided = {name.split(".")[0].replace("-", "_") for name in required} | {"zope", "OpenSSL", "service_identity", "compression", "awfproxy"}
     for path in (ROOT / "awfproxy").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [name.name for name in node.names] if isinstance(node, ast.Import) else []

@@ -149,12 +149,26 @@ def unset(
 @click.option(
     "--estimate", type=click.IntRange(min=0), metavar="N", default=0, show_default=True, help="Tokens of the call."
 )
+@click.option(
+    "--estimate-usd",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    default=0.0,
+    show_default=True,
+    help="Dollars that it costs, for budgets with a cap in dollars.",
+)
 @_config
 @_form
 def check(
-    port: str | None, user: str | None, feature: str | None, estimate: int, config: str | None, form: str
+    port: str | None,
+    user: str | None,
+    feature: str | None,
+    estimate: int,
+    estimate_usd: float,
+    config: str | None,
+    form: str,
 ) -> None:
-    """Whether a call that uses N tokens would be let in now; exits 1 if it would be refused.
+    """Whether a call that uses N tokens and costs X dollars would be let in now; exits 1 if it would be refused.
 
     It must pass the port's budget, and those of the user and of the feature that are named. Reasons: hard-cap-exceeded,
     estimated-exceeds-cap, cap-reserved (running calls have reserved what is left), budget-disabled (let in, nothing is
@@ -167,7 +181,7 @@ def check(
     chosen = applying(found.budgets, user, feature)
     if isinstance(chosen, str):
         _fail(chosen)
-    text, allowed = decisions(chosen, estimate, form)
+    text, allowed = decisions(chosen, estimate, form, estimate_usd)
     click.echo(text, nl=False)
     if not allowed:
         sys.exit(NOT_RIGHT)
@@ -179,9 +193,10 @@ def check(
 @_config
 @_form
 def breakdown(port: str | None, by: str, config: str | None, form: str) -> None:
-    """Tokens and calls of a port in its budget's current period, by feature, model or user.
+    """Tokens, calls and cost of a port in its budget's current period, by feature, model or user.
 
-    "-" are calls of which it is not known. Calls are in here a second after they have ended.
+    "-" are calls of which it is not known. The cost, in US dollars, is that of calls whose model has a price; "unpriced
+    calls" are the others. Calls are in here a second after they have ended.
     """
     from awfproxy.commands.budget_tables import divided
 
@@ -231,6 +246,6 @@ def _fail(message: str) -> NoReturn:
 
 
 def _visible(text: str) -> str:
-    from awfproxy.report.table import visible
+    from awfproxy.report.escaping import visible
 
     return visible(text)

@@ -13,7 +13,8 @@ import msgspec
 
 from awfproxy.core.budgets import Decision
 from awfproxy.core.scopes import counted_feature
-from awfproxy.ledger.budget_desk import Division, Statement, moment, titled
+from awfproxy.ledger.budget_desk import Division, Money, Statement, moment, titled
+from awfproxy.ledger.facts import Share
 from awfproxy.report.table import Column, Table, pretty
 
 _USE = (
@@ -37,7 +38,20 @@ _DECISIONS = (
     Column("soft cap", figures=True),
     Column("hard cap", figures=True),
 )
-_SHARES = (Column("tokens", figures=True), Column("calls", figures=True))
+_SHARES = (
+    Column("tokens", figures=True),
+    Column("calls", figures=True),
+    Column("cost", figures=True),
+    Column("unpriced calls", figures=True),
+)
+_MONEY = (
+    Column("budget"),
+    Column("used", figures=True),
+    Column("reserved", figures=True),
+    Column("remaining", figures=True),
+    Column("lost", figures=True),
+    Column("hard cap", figures=True),
+)
 
 
 def shown(statements: Sequence[Statement], form: str) -> str:
@@ -45,13 +59,13 @@ def shown(statements: Sequence[Statement], form: str) -> str:
     if form == "json":
         return _json([_facts(statement) for statement in statements])
     use = Table(_USE, [_use(statement) for statement in statements])
-    money = [_money(statement) for statement in statements if statement.used_usd is not None]
+    money = [(titled(each.scope), each.money) for each in statements if each.money is not None]
     fields = [
         (titled(statement.scope) if number == 0 else "", name, _written(stated.value), stated.source)
         for statement in statements
         for number, (name, stated) in enumerate(statement.settings.items())
     ]
-    return "\n".join((pretty(use), *money, pretty(Table(_FIELDS, fields))))
+    return "\n".join((pretty(use), *_money(money), pretty(Table(_FIELDS, fields))))
 
 
 def applying(statements: Sequence[Statement], user: str | None, feature: str | None) -> list[Statement] | str:
@@ -73,16 +87,20 @@ def applying(statements: Sequence[Statement], user: str | None, feature: str | N
     return chosen
 
 
-def decisions(statements: Sequence[Statement], estimate: int, form: str) -> tuple[str, bool]:
+def decisions(
+    statements: Sequence[Statement], estimate: int, form: str, estimate_usd: float = 0.0
+) -> tuple[str, bool]:
     """`awf budget check`, and whether the call would be let in."""
-    made = [(statement, statement.decide(estimate)) for statement in statements]
+    made = [(statement, statement.decide(estimate, estimate_usd)) for statement in statements]
     allowed = all(decision.allowed for _, decision in made)
     if form == "json":
         reason = next((decision.reason for _, decision in made if not decision.allowed), made[0][1].reason)
         rows = [_decision(statement, decision) for statement, decision in made]
-        return _json({"allowed": allowed, "reason": reason, "estimate": estimate, "budgets": rows}), allowed
-    table = Table(_DECISIONS, [_row(statement, decision) for statement, decision in made])
-    return pretty(table), allowed
+        body = {"allowed": allowed, "reason": reason, "estimate": estimate, "estimate_usd": estimate_usd}
+        return _json(body | {"budgets": rows}), allowed
+    table = pretty(Table(_DECISIONS, [_row(statement, decision) for statement, decision in made]))
+    money = [(titled(each.scope), each.money) for each in statements if each.money is not None]
+    return "\n".join((table, *_money(money))), allowed
 
 
 def divided(division: Division, by: str, form: str) -> str:
@@ -96,12 +114,33 @@ def divided(division: Division, by: str, form: str) -> str:
                 "period_start": moment(division.window_start),
                 "period_end": moment(division.window_end),
                 "by": by,
-                "shares": [{by: each.name, "tokens": each.tokens, "calls": each.calls} for each in shares],
+                "shares": [
+                    {
+                        by: each.name,
+                        "tokens": each.tokens,
+                        "calls": each.calls,
+                        "cost_usd": each.usd,
+                        "unpriced_calls": each.unpriced_calls,
+                    }
+                    for each in shares
+                ],
             }
         )
-    rows = [("-" if each.name is None else each.name, f"{each.tokens:,}", f"{each.calls:,}") for each in shares]
-    total = ("total", f"{sum(each.tokens for each in shares):,}", f"{sum(each.calls for each in shares):,}")
-    return pretty(Table((Column(by), *_SHARES), rows, total))
+    rows = [("-" if each.name is None else each.name, *_share(each)) for each in shares]
+    whole = Share(
+        None,
+        sum(each.tokens for each in shares),
+        sum(each.calls for each in shares),
+        sum(each.usd for each in shares),
+        sum(each.unpriced_calls for each in shares),
+    )
+    return pretty(Table((Column(by), *_SHARES), rows, ("total", *_share(whole))))
+
+
+def _share(share: Share) -> tuple[str, ...]:
+    """Its figures; "-": all of its calls are of models without a price."""
+    cost = "-" if share.calls and share.unpriced_calls == share.calls else _usd(share.usd)
+    return f"{share.tokens:,}", f"{share.calls:,}", cost, f"{share.unpriced_calls:,}"
 
 
 def _use(statement: Statement) -> tuple[str, ...]:
@@ -119,11 +158,28 @@ def _use(statement: Statement) -> tuple[str, ...]:
     )
 
 
-def _money(statement: Statement) -> str:
-    cap = statement.budget.hard_cap_usd
-    calls = statement.unpriced_calls
-    without = f"; {calls:,} calls of models without a price are not in it" if calls else ""
-    return f"{titled(statement.scope)}: ${statement.used_usd:,.2f} of ${cap:,.2f} used{without}\n"
+def _money(found: Sequence[tuple[str, Money]]) -> list[str]:
+    """The caps in dollars, and what is not known of them."""
+    if not found:
+        return []
+    rows = [
+        (name, *(_usd(each) for each in (money.used, money.reserved, money.remaining, money.lost, money.cap)))
+        for name, money in found
+    ]
+    return [
+        pretty(Table(_MONEY, rows)),
+        *(
+            f"{name}: calls of models without a price: {money.unpriced_calls:,} ({money.unpriced_tokens:,} tokens);"
+            " they count as the dearest model of their provider.\n"
+            for name, money in found
+            if money.unpriced_calls
+        ),
+    ]
+
+
+def _usd(amount: float) -> str:
+    """Cents; of less than a dollar all that is counted."""
+    return f"${amount:,.2f}" if not amount or amount >= 1 else f"${amount:.6f}"
 
 
 def _row(statement: Statement, decision: Decision) -> tuple[str, ...]:
@@ -153,6 +209,7 @@ def _decision(statement: Statement, decision: Decision) -> dict[str, Any]:
         "soft_cap": budget.soft_cap_tokens,
         "hard_cap": budget.hard_cap_tokens,
         "soft_exceeded": decision.soft_exceeded,
+        "money": None if statement.money is None else msgspec.to_builtins(statement.money),
     }
 
 

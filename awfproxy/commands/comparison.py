@@ -133,7 +133,7 @@ def rebuild(
     count = ledger.rebuild(journal.instance, first, end, _all(journal, read))
     if since is None and first > ALWAYS:
         # Admitted before, and written down later: they are no one's to delete, but they are the journal's.
-        _add(ledger, (row for row in journal.rows() if row.created_at < first * 1000))
+        _add(ledger, (row for row in journal.rows(priced=True) if row.created_at < first * 1000))
     for window in ledger.windows(now):
         ledger.recount(window)
     return count
@@ -141,7 +141,7 @@ def rebuild(
 
 def _all(journal: Journal, read: Read) -> Iterator[Row]:
     """All rows, or none: the ledger takes them when it has seen the last."""
-    yield from journal.rows(read)
+    yield from journal.rows(read, priced=True)
     if journal.troubles:
         raise CommandFailed("\n".join([*journal.troubles, "Nothing was changed."]))
 

@@ -9,6 +9,7 @@ period; its id in the state folder has the date.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -16,10 +17,11 @@ from typing import Final
 import msgspec
 
 from awfproxy.commands.failure import CommandFailed
-from awfproxy.core.records import TokenUsageRecord
 from awfproxy.core.settings import Settings
+from awfproxy.core.usage_line import UsageLine, decode_usage_line
 from awfproxy.ledger.row_maker import row_maker
 from awfproxy.ledger.rows import Row
+from awfproxy.prices.charges import Charges
 from awfproxy.report.lines import Lines, find_files
 
 #: how the journal's files are named, rotated and compressed ones too, and how those begin that are made from them
@@ -33,8 +35,6 @@ LATE_SECONDS: Final = 15.0
 #: the beginning of time, for a journal of which nothing is missing
 ALWAYS: Final = 0.0
 
-_decode: Final = msgspec.json.Decoder(TokenUsageRecord).decode
-
 
 class Journal:
     """The usage records of some files.
@@ -46,6 +46,8 @@ class Journal:
         self.instance, self._born = _installation(settings.service.state_dir)
         self.files = find_files(paths, PREFIX, BUT)
         self._row_of = row_maker(settings, self.instance)
+        charges = Charges(settings.service.prices, time.monotonic)
+        self._priced_row_of = row_maker(settings, self.instance, charges.charge)
         #: lines that are no usage records of this schema, in the last pass
         self.skipped = 0
         #: whole sentences about files that could not be read to their end, in the last pass
@@ -65,16 +67,18 @@ class Journal:
             return None
         return ALWAYS if self._born >= period_start else begins + LATE_SECONDS
 
-    def rows(self, read: Callable[[int], None] = lambda count: None) -> Iterator[Row]:
+    def rows(self, read: Callable[[int], None] = lambda count: None, *, priced: bool = False) -> Iterator[Row]:
         """All rows, one pass.
 
         :param read: told now and then how many lines were read
+        :param priced: with what each call cost
         """
+        row_of = self._priced_row_of if priced else self._row_of
         lines = Lines(self.files)
         self.skipped = 0
         count = 0
         for count, line in enumerate(lines, 1):
-            row = _row(line, self._row_of)
+            row = _row(line, row_of)
             if row is not None:
                 yield row
             elif not line.isspace():
@@ -86,9 +90,9 @@ class Journal:
         self.troubles = lines.troubles
 
 
-def _row(line: bytes, row_of: Callable[[TokenUsageRecord], Row | None]) -> Row | None:
+def _row(line: bytes, row_of: Callable[[UsageLine], Row | None]) -> Row | None:
     try:
-        return row_of(_decode(line))
+        return row_of(decode_usage_line(line))
     except msgspec.MsgspecError:
         return None
 
@@ -96,7 +100,7 @@ def _row(line: bytes, row_of: Callable[[TokenUsageRecord], Row | None]) -> Row |
 def _first_end(path: str) -> float | None:
     for line in Lines([path]):
         try:
-            ended = datetime.fromisoformat(_decode(line).timestamp)
+            ended = datetime.fromisoformat(decode_usage_line(line).timestamp)
         except (msgspec.MsgspecError, ValueError):
             continue
         return (ended if ended.tzinfo else ended.replace(tzinfo=UTC)).timestamp()

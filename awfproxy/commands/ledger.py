@@ -187,6 +187,6 @@ def _fail(message: str) -> NoReturn:
 
 
 def _visible(text: str) -> str:
-    from awfproxy.report.table import visible
+    from awfproxy.report.escaping import visible
 
     return visible(text)

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from awfproxy.commands.comparison import LISTED_MAX, Released, Verified
+from awfproxy.core.budgets import dollars
 from awfproxy.ledger.budget_desk import moment, titled
+from awfproxy.ledger.facts import Release, Window
 from awfproxy.ledger.rows import Difference, Row
 from awfproxy.report.table import Column, Table, pretty
 
@@ -44,7 +46,7 @@ def _pretty(found: Verified, freed: Released | None) -> str:
     if freed is not None:
         parts += [
             f"{titled(each.window.scope)}, {each.window.period} from {moment(each.window.start)[:10]}:"
-            f" {each.released:,} lost tokens released, {each.shown:,} were used.\n"
+            f" {_amount(each.released, each.window)} lost are released, {_amount(each.shown, each.window)} were used.\n"
             for each in freed.released
         ]
         parts += [
@@ -54,6 +56,16 @@ def _pretty(found: Verified, freed: Released | None) -> str:
         if not freed.released and not freed.held:
             parts.append("Nothing is lost.\n")
     return "".join(parts)
+
+
+def _amount(amount: int, window: Window) -> str:
+    return f"${dollars(amount):,.6f}" if window.measure == "usd" else f"{amount:,} tokens"
+
+
+def _released(release: Release) -> dict[str, float]:
+    if release.window.measure == "usd":
+        return {"released_usd": dollars(release.released), "used_usd": dollars(release.shown)}
+    return {"released": release.released, "used": release.shown}
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:
@@ -87,7 +99,7 @@ def _json(found: Verified, freed: Released | None) -> str:
     }
     if freed is not None:
         body["released"] = [
-            {"budget": titled(each.window.scope), "released": each.released, "used": each.shown}
+            {"budget": titled(each.window.scope), **_released(each)}
             for each in freed.released
         ]
         body["held"] = [titled(window.scope) for window in freed.held]

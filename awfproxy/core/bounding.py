@@ -27,16 +27,18 @@ from awfproxy.core.bounding_members import (
     elements,
     first_byte,
     limit,
+    members,
     raw_of,
     said,
     speaks_or_draws,
 )
-from awfproxy.core.request import ALL_SLICED_TO, _mended
+from awfproxy.core.request import ALL_SLICED_TO
 
 #: parts within parts within parts: results of tools hold parts, which hold none that matter
 DEPTH_MAX: Final = 4
 #: characters of a name that is told
 NAME_MAX: Final = 64
+
 
 class Bounding(msgspec.Struct):
     """What was found."""
@@ -118,7 +120,6 @@ class _UntypedTool(msgspec.Struct, forbid_unknown_fields=True):
     function: Slot = UNSET
 
 
-_body = msgspec.json.Decoder(Body).decode
 _part = msgspec.json.Decoder(_Part).decode
 _parts = msgspec.json.Decoder(list[_Part]).decode
 _untyped = msgspec.json.Decoder(_Untyped).decode
@@ -150,20 +151,15 @@ _DATED_TOOLS: Final = ("bash_", "text_editor_", "memory_", "computer_")
 _PICTURE_URL: Final = b'"data:image/'
 
 
-def bounding(body: bytes, kind: str) -> Bounding:
-    """What ``body`` (decoded JSON) says.
+def bounding(body: bytes, kind: str, *, any_server: bool = False) -> Bounding:
+    """What ``body`` (JSON, decompressed) says.
 
     :param kind: `Kind.name`: only the limits that this API reads are taken
+    :param any_server: and of these, those that every server of it keeps
     """
     found = Bounding()
     try:
-        try:
-            members = _body(body)
-        except msgspec.ValidationError:
-            raise
-        except msgspec.DecodeError:
-            members = _body(_mended(body))
-        _look(found, members, kind)
+        _look(found, members(body), kind, any_server)
     except Unbounded as reason:
         found.unbounded = str(reason)
     except _FAULTS:
@@ -171,13 +167,13 @@ def bounding(body: bytes, kind: str) -> Bounding:
     return found
 
 
-def _look(found: Bounding, body: Body, kind: str) -> None:
+def _look(found: Bounding, body: Body, kind: str, any_server: bool) -> None:
     for name, slot in zip(FORBIDDING, msgspec.structs.astuple(body), strict=False):
         if slot is not UNSET and said(slot):
             raise Unbounded(name)
     if speaks_or_draws(body):
         raise Unbounded("modalities")
-    found.limit = limit(body, kind)
+    found.limit = limit(body, kind, any_server)
     found.answers = answers(body, kind)
     for slot in (body.tools, body.tool_config):
         if said(slot):

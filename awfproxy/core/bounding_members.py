@@ -4,18 +4,32 @@ Names of the limits: OpenAI `max_tokens`, `max_completion_tokens`, `max_output_t
 `max_tokens`; Gemini `generationConfig.maxOutputTokens`, which Google's servers take in snake case too; Bedrock
 `inferenceConfig.maxTokens`; Ollama `options.num_predict`.  Each API's own are taken and no others: a server passes over
 what it does not know, and a limit that nobody keeps bounds nothing.
+
+* Where several names of one API are given, the largest number counts: which of them a server prefers is its own choice.
+* A number that is given twice under one name forbids a bound: some readers of JSON take the first, most the last, some
+  refuse (RFC 8259 section 4: unpredictable).  So does a configuration that is given twice.  `null` gives nothing.
+* Of an API that many servers imitate, one that nobody knows (``any_server``) is trusted with the oldest name alone,
+  `max_tokens` of chat, completions and messages: older servers pass over `max_completion_tokens`, and what stands
+  behind a Responses or Gemini API may be a gateway that translates a part of it.  Bedrock's, Ollama's and Cohere's are
+  served by their makers.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import enum
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from awfproxy.core.loose_json import decoded
 from awfproxy.core.request import ALL_SLICED_TO, COUNT_MAX, MESSAGES_MAX
 
 Slot = Raw | UnsetType
+
+#: numbers and configurations that are read of one body.  There are 15 names for them, so that more are repeated ones,
+#: and each costs a microsecond, in six bytes of a hostile body
+GIVEN_MAX: Final = 32
 
 #: first bytes of values in JSON
 ARRAY: Final = ord("[")
@@ -25,6 +39,68 @@ TEXT: Final = ord('"')
 
 class Unbounded(Exception):
     """Found: something that forbids a bound; its text says what."""
+
+
+class _Given:
+    """How many numbers and configurations the body at hand has had so far, repeated ones too."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def count(self) -> None:
+        """One more; msgspec makes of the error one of its own."""
+        self.seen += 1
+        if self.seen > GIVEN_MAX:
+            raise ValueError("too many limits")
+
+
+_given = _Given()
+
+if TYPE_CHECKING:
+    Number = int
+else:
+
+    class Number(enum.IntEnum):
+        """A number that is counted each time it is given, while a structure keeps the last of a name: of an enumeration
+        msgspec asks for each value that is none of its members, and takes no other types for it."""
+
+        NONE = -(2**63)
+
+        @classmethod
+        def _missing_(cls, value: object) -> Number:
+            _given.count()
+            number = int.__new__(cls, value)
+            number._name_ = "GIVEN"
+            number._value_ = int(value)
+            return number
+
+
+Given = Number | UnsetType | None
+
+
+class Limits(msgspec.Struct):
+    """A configuration: the numbers that some APIs keep in an object of their own."""
+
+    gemini: Given = msgspec.field(name="maxOutputTokens", default=UNSET)
+    gemini_snake: Given = msgspec.field(name="max_output_tokens", default=UNSET)
+    bedrock: Given = msgspec.field(name="maxTokens", default=UNSET)
+    ollama: Given = msgspec.field(name="num_predict", default=UNSET)
+    candidates: Given = msgspec.field(name="candidateCount", default=UNSET)
+    candidates_snake: Given = msgspec.field(name="candidate_count", default=UNSET)
+    modalities: Slot = msgspec.field(name="responseModalities", default=UNSET)
+    modalities_snake: Slot = msgspec.field(name="response_modalities", default=UNSET)
+
+    def __post_init__(self) -> None:
+        _given.count()
+
+    def numbers(self) -> tuple[Given, ...]:
+        """What is counted of it beside itself."""
+        return self.gemini, self.gemini_snake, self.bedrock, self.ollama, self.candidates, self.candidates_snake
+
+
+Configuration = Limits | UnsetType | None
 
 
 class Body(msgspec.Struct):
@@ -67,17 +143,27 @@ class Body(msgspec.Struct):
     gemini_system: Slot = msgspec.field(name="systemInstruction", default=UNSET)
     tools: Slot = UNSET
     tool_config: Slot = msgspec.field(name="toolConfig", default=UNSET)
-    max_tokens: Slot = UNSET
-    max_completion_tokens: Slot = UNSET
-    max_output_tokens: Slot = UNSET
-    generation: Slot = msgspec.field(name="generationConfig", default=UNSET)
-    generation_snake: Slot = msgspec.field(name="generation_config", default=UNSET)
-    inference: Slot = msgspec.field(name="inferenceConfig", default=UNSET)
-    options: Slot = UNSET
-    n: Slot = UNSET
-    best_of: Slot = UNSET
+    max_tokens: Given = UNSET
+    max_completion_tokens: Given = UNSET
+    max_output_tokens: Given = UNSET
+    generation: Configuration = msgspec.field(name="generationConfig", default=UNSET)
+    generation_snake: Configuration = msgspec.field(name="generation_config", default=UNSET)
+    inference: Configuration = msgspec.field(name="inferenceConfig", default=UNSET)
+    options: Configuration = UNSET
+    n: Given = UNSET
+    best_of: Given = UNSET
     reasoning: Slot = UNSET
     modalities: Slot = UNSET
+
+    def given(self) -> int:
+        """Numbers and configurations that it has, each once."""
+        numbers = [self.max_tokens, self.max_completion_tokens, self.max_output_tokens, self.n, self.best_of]
+        configurations = 0
+        for each in (self.generation, self.generation_snake, self.inference, self.options):
+            if isinstance(each, Limits):
+                configurations += 1
+                numbers += each.numbers()
+        return configurations + sum(isinstance(number, int) for number in numbers)
 
 
 _MEMBER_NAMES: Final = tuple(each.encode_name for each in msgspec.structs.fields(Body))
@@ -87,56 +173,65 @@ _NOTHING: Final = (b"null", b"false", b"[]", b"{}", b'""')
 NOTHING_MAX: Final = 5
 
 
-class _Limits(msgspec.Struct):
-    gemini: Slot = msgspec.field(name="maxOutputTokens", default=UNSET)
-    gemini_snake: Slot = msgspec.field(name="max_output_tokens", default=UNSET)
-    bedrock: Slot = msgspec.field(name="maxTokens", default=UNSET)
-    ollama: Slot = msgspec.field(name="num_predict", default=UNSET)
-    candidates: Slot = msgspec.field(name="candidateCount", default=UNSET)
-    candidates_snake: Slot = msgspec.field(name="candidate_count", default=UNSET)
-    modalities: Slot = msgspec.field(name="responseModalities", default=UNSET)
-    modalities_snake: Slot = msgspec.field(name="response_modalities", default=UNSET)
-
-
-_limits = msgspec.json.Decoder(_Limits).decode
+_body = msgspec.json.Decoder(Body).decode
 _list = msgspec.json.Decoder(list[Raw]).decode
 # a long array as a structure of its first elements: those beyond are skipped, however many there are
 _many = msgspec.json.Decoder(
     msgspec.defstruct("_Many", [(f"n{n}", Slot, UNSET) for n in range(MESSAGES_MAX + 1)], array_like=True)
 ).decode
-_count = msgspec.json.Decoder(int).decode
 _text = msgspec.json.Decoder(str).decode
 
 
-def limit(body: Body, kind: str) -> int | None:
-    """The largest limit on the tokens of one answer; None: the body sets none that this API keeps."""
-    slots: tuple[Slot, ...]
+def members(body: bytes) -> Body:
+    """The members of a body.
+
+    :raises Unbounded: a number or configuration is given twice
+    :raises msgspec.MsgspecError: it is not an object in JSON, or a number is none
+    """
+    found = decoded(body, _counted)
+    if _given.seen != found.given():
+        raise Unbounded("a limit given twice")
+    return found
+
+
+def _counted(body: bytes) -> Body:
+    _given.seen = 0
+    return _body(body)
+
+
+def limit(body: Body, kind: str, any_server: bool = False) -> int | None:
+    """The largest limit on the tokens of one answer; None: the body sets none that is sure to be kept.
+
+    :param kind: `Kind.name`
+    :param any_server: it is not known which server answers
+    """
+    given: list[Given]
     if kind == "generateContent":
-        slots = ()
-        for config in (body.generation, body.generation_snake):
-            if said(config):
-                limits = _limits(raw_of(config))
-                slots += (limits.gemini, limits.gemini_snake)
-    elif kind == "converse":
-        slots = (_limits(raw_of(body.inference)).bedrock,) if said(body.inference) else ()
-    elif kind == "ollama":
-        slots = (_limits(raw_of(body.options)).ollama,) if said(body.options) else ()
+        given = [] if any_server else [
+            number
+            for config in (body.generation, body.generation_snake)
+            if isinstance(config, Limits)
+            for number in (config.gemini, config.gemini_snake)
+        ]  # fmt: skip
     elif kind == "responses":
-        slots = (body.max_output_tokens,)
-    elif kind == "chat":
-        slots = (body.max_tokens, body.max_completion_tokens)
+        given = [] if any_server else [body.max_output_tokens]
+    elif kind == "converse":
+        given = [body.inference.bedrock] if isinstance(body.inference, Limits) else []
+    elif kind == "ollama":
+        given = [body.options.ollama] if isinstance(body.options, Limits) else []
+    elif kind == "chat" and not (any_server and _number(body.max_tokens) is None):
+        given = [body.max_tokens, body.max_completion_tokens]
     else:
-        slots = (body.max_tokens,)
-    return max((number for slot in slots if (number := _number(slot)) is not None), default=None)
+        given = [body.max_tokens]
+    return max((number for each in given if (number := _number(each)) is not None), default=None)
 
 
 def speaks_or_draws(body: Body) -> bool:
     """Whether answers other than text are asked for, whose tokens no limit is known to bound."""
     slots = [body.modalities]
     for config in (body.generation, body.generation_snake):
-        if said(config):
-            limits = _limits(raw_of(config))
-            slots += (limits.modalities, limits.modalities_snake)
+        if isinstance(config, Limits):
+            slots += (config.modalities, config.modalities_snake)
     return any(said(slot) and [_text(each).upper() for each in elements(slot)] != ["TEXT"] for slot in slots)
 
 
@@ -144,10 +239,10 @@ def answers(body: Body, kind: str) -> int:
     """How many answers are generated: choices, candidates, some for each prompt."""
     if kind == "generateContent":
         counts = [
-            _number(slot) or 1
+            _number(each) or 1
             for config in (body.generation, body.generation_snake)
-            if said(config)
-            for slot in (_limits(raw_of(config)).candidates, _limits(raw_of(config)).candidates_snake)
+            if isinstance(config, Limits)
+            for each in (config.candidates, config.candidates_snake)
         ]
         return max(counts, default=1)
     each = max(_number(body.n) or 1, _number(body.best_of) or 1)
@@ -158,11 +253,8 @@ def answers(body: Body, kind: str) -> int:
     return each
 
 
-def _number(slot: Slot) -> int | None:
-    if not said(slot):
-        return None
-    count = _count(raw_of(slot))
-    return count if 0 <= count <= COUNT_MAX else None
+def _number(given: Given) -> int | None:
+    return int(given) if isinstance(given, int) and 0 <= given <= COUNT_MAX else None
 
 
 def said(slot: Slot) -> bool:

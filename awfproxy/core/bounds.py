@@ -4,13 +4,14 @@ Input: every token of text is at least one byte of it, in every tokenizer that p
 longer; so the decoded body's bytes bound it, and with it the few tokens that wrap each message.  Added are what the
 provider adds by itself (`OVERHEAD`; `TOOLS_OVERHEAD` and `A_TOOL` where tools are offered).  Pictures in the body count
 as `core.models` says and not by their bytes.  Output: the limit that the request sets, else the model's longest answer,
-for each of the answers it asks for.  tests/core/test_bounds.py holds this against every recorded call that reported its
+for each of the answers it asks for; of limits that disagree the largest, and none that the server may not keep
+(`core.bounding_members`).  tests/core/test_bounds.py holds this against every recorded call that reported its
 usage.
 
 A gateway may add to a prompt whatever its owner likes (Venice: 1,400 tokens, unless told not to); that is not in it.
 
 What has no bound is said in `core.bounding`; besides: kinds of calls whose tokens follow from something else (pictures,
-speech, assistants, batches, background work), bodies that are not JSON objects, models that search by themselves, no
+speech, assistants, background work, batches), bodies that are not JSON objects, models that search by themselves, no
 limit and an unknown model, pictures for a model of which it is not known what they cost.
 """
 
@@ -56,20 +57,23 @@ class Bound(NamedTuple):
     reason: str | None = None
 
 
-def upper_bound(kind: Kind | None, body: bytes, model: str | None) -> Bound:
+def upper_bound(kind: Kind | None, body: bytes, model: str | None, *, any_server: bool = False) -> Bound:
     """The most tokens that a request can use.
 
     :param kind: None: an unknown API
     :param body: decoded
     :param model: that the request asks for, in its body or its path
+    :param any_server: it is not known which server answers: only limits that every server of the API keeps are taken
     """
     if kind is None:
         return Bound(None, "an unknown kind of call")
     if kind.model_call is False:
-        return Bound(None, "a batch") if kind.name == "batches" and body else Bound(0)
+        return Bound(0)
+    if kind.deferred:
+        return Bound(None, "a batch")
     if kind.name not in _BOUNDED:
         return Bound(None, kind.name)
-    found = bounding(body, kind.name)
+    found = bounding(body, kind.name, any_server=any_server)
     if found.unbounded is not None:
         return Bound(None, found.unbounded)
     if model is not None and self_willed(model):

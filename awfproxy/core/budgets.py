@@ -1,4 +1,4 @@
-"""Token budgets: their settings, what counts, whether a call is let in, and what it is charged in the end.
+"""Budgets in tokens and in dollars: their settings, what counts, whether a call is let in, what it is charged for.
 
 A budget applies to a `Scope` (a port, a user or a feature of it) over a calendar window (`core.windows`).  The rules:
 
@@ -9,6 +9,8 @@ A budget applies to a `Scope` (a port, a user or a feature of it) over a calenda
 * Nothing remaining (used >= hard cap): refused, `HARD_CAP`.  More estimated than remains: refused, `ESTIMATED`.  It
   would fit but for what other calls have reserved: refused for the moment, `RESERVED`.  Else it is allowed.
 * The soft cap refuses nothing; it is exceeded when used > soft cap.
+* A budget has a cap in tokens, and may have one in dollars (``hard_cap_usd``), which holds beside it by the same rules,
+  in millionths of a dollar (`cap_of`).  Only a learned budget may: of a price there is no upper bound beforehand.
 * Tokens are input + output as the provider reports them; with ``count = "all"``, cache reads and writes too, where the
   input does not hold them already.
 """
@@ -16,6 +18,7 @@ A budget applies to a `Scope` (a port, a user or a feature of it) over a calenda
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, Final, Literal
 
 import msgspec
@@ -25,6 +28,11 @@ from awfproxy.core.windows import PERIODS, Period
 Mode = Literal["learned", "strict"]
 Count = Literal["reported", "all"]
 ScopeKind = Literal["port", "user", "feature"]
+#: what of a call an account sums up: tokens as its budget counts them, or its cost in millionths of a dollar
+Measure = Count | Literal["usd"]
+#: what a cap is in: a budget has one of each, and a call must pass both
+Unit = Literal["tokens", "usd"]
+UNITS: Final[tuple[Unit, ...]] = ("usd", "tokens")
 
 #: caps are 64-bit integers in ledger and shared memory, with room for sums of them
 TOKENS_MAX: Final = 10**15
@@ -32,6 +40,8 @@ TOKENS_MAX: Final = 10**15
 USD_MAX: Final = 10**9
 #: millionths of a dollar: money is reckoned in whole ones
 USD_UNIT: Final = 1_000_000
+#: of a millionth of a dollar: far below any price of a token, far above the error of a sum of a few products
+_ROUNDING: Final = 1e-4
 
 HARD_CAP: Final = "hard-cap-exceeded"
 ESTIMATED: Final = "estimated-exceeds-cap"
@@ -83,6 +93,47 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "mode": ("learned", "strict"),
     "count": ("reported", "all"),
 }
+
+
+class Cap(msgspec.Struct, frozen=True):
+    """One of the two caps of a budget.  Amounts are tokens, or with the measure "usd" millionths of a dollar."""
+
+    enabled: bool
+    period: Period
+    measure: Measure
+    hard: int
+    #: None: there is none
+    soft: int | None
+
+
+def cap_of(budget: Budget, unit: Unit) -> Cap:
+    """The cap of a budget in one unit."""
+    if unit == "usd":
+        hard = round(budget.hard_cap_usd * USD_UNIT)
+        return Cap(budget.enabled and hard > 0, budget.period, "usd", hard, None)
+    return Cap(budget.enabled, budget.period, budget.count, budget.hard_cap_tokens, budget.soft_cap_tokens)
+
+
+def micro_dollars(usd: float) -> int:
+    """What an account counts for so many dollars: begun millionths are whole ones, so that no cost counts as nothing.
+
+    The least part of a millionth is taken for an error of floating-point arithmetic.
+    """
+    return ceil(usd * USD_UNIT - _ROUNDING)
+
+
+def dollars(amount: int) -> float:
+    """The same amount in dollars, for people and programs outside."""
+    return amount / USD_UNIT
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a call cost, and what it counts in dollar budgets."""
+
+    #: dollars; None: its model has no price
+    usd: float | None
+    #: millionths of a dollar; None: nobody could say yet, because there was no price list
+    counted: int | None
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -22,25 +22,9 @@ OWN_NAMES = (
     "AWFPROXY_ALLOWED_HOSTS",
     "AWFPROXY_BIND",
     "AWFPROXY_CONFIG",
+    "AWFPROXY_PRICES",
     "AWFPROXY_STATE_DIR",
     "AWFPROXY_WORKERS",
-)
-
-#: Other people's variables that are read.
-OTHER_NAMES = (
-    "AWF_RATE_LIMIT_BYTES_PM",
-    "AWF_RATE_LIMIT_ENABLED",
-    "AWF_RATE_LIMIT_RPH",
-    "AWF_RATE_LIMIT_RPM",
-    "AWF_TOKEN_LOG_DIR",
-    "CREDENTIALS_DIRECTORY",
-    "HOME",
-    "HTTPS_PROXY",
-    "LOGS_DIRECTORY",
-    "NO_PROXY",
-    "SSL_CERT_FILE",
-    "STATE_DIRECTORY",
-    "XDG_STATE_HOME",
 )
 
 #: AWF's rates, which mean something only where AWF_RATE_LIMIT_ENABLED is true; the limits they set, and what AWF's
@@ -105,6 +89,11 @@ class Environment:
         if path := self.get("AWFPROXY_STATE_DIR"):
             return self.absolute(path, self._directory), "environment AWFPROXY_STATE_DIR"
         return self._systemd("STATE_DIRECTORY") or self._xdg("")
+
+    def prices(self) -> Sourced | None:
+        """The file of the user's prices, absolute.  None: the environment names none."""
+        path = self.get("AWFPROXY_PRICES")
+        return (self.absolute(path, self._directory), "environment AWFPROXY_PRICES") if path else None
 
     def absolute(self, path: str, directory: str) -> str:
         """`path` with `~/` resolved, relative to `directory`: the daemonised process has another working folder."""

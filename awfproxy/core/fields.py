@@ -97,6 +97,13 @@ MODEL_PLACES = (
     "interaction.model",
 )
 
+#: The way in which a call was served, where it stands beside the usage and not in it: it decides the price (OpenAI's
+#: ``service_tier``; the Gemini API tells it in a header).
+TIER_PLACES = ("service_tier", "response.service_tier", "interaction.service_tier")
+TIER_HEADER = b"x-gemini-service-tier"
+#: Providers' words for the ordinary way, in small letters.
+STANDARD_TIERS = frozenset(("", "default", "standard", "standard_only", "auto", "on_demand", "unspecified"))
+
 #: Objects that may be worked on in the background: OpenAI's Responses and Assistants, Gemini's Interactions.
 STORED_OBJECTS = frozenset((b'"response"', b'"interaction"', b'"thread.run"'))
 #: A part of such work, whose usage is in that of the whole too: a run's is told when it is at its end.
@@ -234,6 +241,7 @@ READ: dict[str, int] = {
     **{place.path: USAGE_LIMIT for place in USAGE_PLACES},
     **{path: NAME_LIMIT for _, path in COUNT_PLACES},
     **dict.fromkeys(MODEL_PLACES, NAME_LIMIT),
+    **dict.fromkeys(TIER_PLACES, NAME_LIMIT),
     ERROR_PLACE: USAGE_LIMIT,
     **{path: NAME_LIMIT for place in STORED_PLACES for path in (place.id, place.status)},
     **dict.fromkeys(FINISH_PLACES, FINISH_LIMIT),

@@ -55,7 +55,9 @@ _FROM_UPSTREAM: Final = (
     | frozenset((b"set-cookie", b"set-cookie2", b"alt-svc"))
 )
 #: where upstreams put their own id, the first one counts
-_UPSTREAM_IDS: Final = (b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid")
+_UPSTREAM_IDS: Final = (
+    b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid", b"x-github-request-id",
+)  # fmt: skip
 #: bytes of an upstream's id that are passed on and recorded
 UPSTREAM_ID_MAX: Final = 256
 

@@ -151,6 +151,18 @@ class Holding:
         self.granted = self._words[_GRANTED] = granted
         self.expires = self._words[_EXPIRES] = expires
 
+    def rebase(self, shown: int) -> None:
+        """Begin anew with a ledger that knows nothing of this holding: ``shown`` of what was spent is in its rows.
+
+        Nothing is granted but what was spent besides and is reserved.
+
+        :raises ValueError: so much was not spent
+        """
+        if not 0 <= shown <= self.spent:
+            raise ValueError(f"{shown} of {self.spent} spent is shown")
+        self.spent = self._words[_SPENT] = self.spent - shown
+        self.agree(self.spent + self.reserved, 0)
+
     def give_back(self, keep: int = 0) -> int:
         """Let go of what is free beyond ``keep``; how much it is, for the ledger to take back."""
         amount = max(0, self.free - keep)

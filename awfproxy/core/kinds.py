@@ -5,10 +5,10 @@ when the answer says nothing), and whether the path alone says that the answer i
 of the path, because base paths of gateways differ; where two APIs end alike, the segment before decides.  An unknown
 path has no kind: it is forwarded, and its usage recorded if it reports any.  But reading or changing what is stored
 never makes a model work: what a ``GET``, ``PUT``, ``PATCH`` or ``DELETE`` answers was counted when it was made, or is
-counted once as `background` says.
+counted once as `background` says.  Nor does cancelling.
 
 Sources: the API references of OpenAI, Anthropic, Google (generateContent, Vertex), Azure OpenAI, Amazon Bedrock,
-Cohere, Mistral, Ollama and Perplexity; the paths that occur in the recorded corpus are a test.
+Cohere, Mistral, Ollama, Perplexity and xAI; the paths that occur in the recorded corpus are a test.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     model_call: bool | None = True
     #: the work may go on after the answer, which then has the id to ask for it by
     may_go_on: bool = False
+    #: models are set to work later, on what is fetched as a file, if ever: its usage does not pass here
+    deferred: bool = False
     #: such work is shown by its id: the name of the kind that made it
     shows: str | None = None
     #: the path says that the answer is a stream; False: the body decides (or it is none)
@@ -71,7 +73,10 @@ CONVERSE: Final = Kind(name="converse")
 CONVERSE_STREAM: Final = Kind(name="converse", streams=True)
 INVOKE: Final = Kind(name="invoke")
 INVOKE_STREAM: Final = Kind(name="invoke", streams=True)
-BATCHES: Final = Kind(name="batches", model_call=False)
+#: made, or given more requests
+BATCHES: Final = Kind(name="batches", deferred=True)
+MESSAGE_BATCHES: Final = Kind(name="batches", deferred=True, anthropic_shaped=True)
+STORED_BATCH: Final = Kind(name="batches", model_call=False)
 MODELS: Final = Kind(name="models", model_call=False)
 #: whatever else is only read, or removed
 STORE: Final = Kind(name="store", model_call=False)
@@ -85,7 +90,8 @@ _BY_TWO: Final[dict[tuple[str, str], Kind]] = {
     ("responses", "compact"): RESPONSES,
     ("v1", "agent"): RESPONSES,  # Perplexity
     ("messages", "count_tokens"): COUNT_MESSAGES,
-    ("messages", "batches"): BATCHES,
+    ("messages", "batches"): MESSAGE_BATCHES,
+    ("batch", "jobs"): BATCHES,  # Mistral
     ("images", "generations"): IMAGES,
     ("images", "edits"): IMAGES,
     ("images", "variations"): IMAGES,
@@ -122,6 +128,9 @@ _BY_ONE: Final[dict[str, Kind]] = {
     "runs": ASSISTANTS,
     "submit_tool_outputs": ASSISTANTS,
     "batches": BATCHES,
+    "batchPredictionJobs": BATCHES,  # Vertex
+    "model-invocation-job": BATCHES,  # Bedrock
+    "embed-jobs": BATCHES,  # Cohere
 }
 #: POST, by what follows the colon in the last segment (Google's custom methods)
 _BY_METHOD: Final[dict[str, Kind]] = {
@@ -132,6 +141,7 @@ _BY_METHOD: Final[dict[str, Kind]] = {
     "embedContent": EMBEDDINGS,
     "batchEmbedContents": EMBEDDINGS,
     "batchGenerateContent": BATCHES,
+    "asyncBatchEmbedContent": BATCHES,
     "predict": PREDICT,
     "predictLongRunning": PREDICT,
     "rawPredict": MESSAGES,
@@ -144,7 +154,7 @@ _READ: Final[dict[str, Kind]] = {
     "tags": MODELS,
     "responses": STORED_RESPONSE,
     "interactions": STORED_INTERACTION,
-    "batches": BATCHES,
+    "batches": STORED_BATCH,
     "runs": ASSISTANTS_STORE,
     "threads": ASSISTANTS_STORE,
     "input_items": STORED_RESPONSE,
@@ -154,9 +164,11 @@ _CHANGE: Final[dict[str, Kind]] = {
     "responses": STORED_RESPONSE,
     "interactions": STORED_INTERACTION,
     "runs": ASSISTANTS_STORE,
-    "batches": BATCHES,
+    "batches": STORED_BATCH,
     "completions": STORE,  # the metadata of a stored one; the answer is the whole of it, with its usage
 }
+#: last segments, or custom methods, that end what was begun
+_STOPS: Final = ("cancel", "stop")
 #: segments after which a model's name stands
 _BEFORE_MODEL: Final = ("models", "model", "deployments", "engines")
 
@@ -184,9 +196,11 @@ def kind(method: bytes, target: bytes) -> Kind | None:
                 return COUNT_MESSAGES
             if custom in _BY_METHOD:
                 return _BY_METHOD[custom]
-        if len(segments) > 2 and segments[-3] in _CHANGE:
-            return _CHANGE[segments[-3]]  # /responses/{id}/cancel
-        return _CHANGE.get(before)  # /threads/{id}/runs/{id}, which changes its metadata; /interactions/{id}:cancel
+        # /responses/{id}/cancel; /threads/{id}/runs/{id}, which changes its metadata; /interactions/{id}:cancel
+        stored = (_CHANGE.get(segments[-3]) if len(segments) > 2 else None) or _CHANGE.get(before)
+        if last.rpartition(":")[2] in _STOPS:
+            return stored or STORE
+        return BATCHES if stored is STORED_BATCH else stored  # /batches/{id}/requests (xAI)
     if method in (b"GET", b"HEAD"):
         return _READ.get(last) or _READ.get(before) or STORE
     if method == b"DELETE":

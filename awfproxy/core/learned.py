@@ -1,5 +1,9 @@
 """What a call will likely use: learned from what calls of its port and model used, and what a learned budget reserves.
 
+Written for tokens.  Dollars are learned in the same way, in millionths: what input costs, and what output costs.
+Caches make the first far less than its tokens at their price, and that is what is learned; before anything is known the
+prior is the learned estimate of tokens at the price of the model.
+
 The input goes with the size of the request, and the output does not; so two quantiles are kept: of input tokens for a
 million bytes, and of output tokens.  The estimate is the sum of both 95 % quantiles, the output's no more than the
 request allows.  Two numbers that are each kept by 95 of 100 calls are together kept by more where one is large when the
@@ -17,6 +21,7 @@ Memory: two `Quantile` (some 5 KB each) for each of at most `MODELS_MAX` models;
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from awfproxy.core.quantile import Quantile
@@ -35,15 +40,23 @@ LEAST_BYTES: Final = 256
 
 
 class Estimator:
-    """The calls of one port and model."""
+    """The calls of one port and model.
+
+    :param prior_input: what `MILLION` bytes are supposed to use, and ``prior_output`` an answer, before calls say so
+    """
 
     __slots__ = ("_input", "_output")
 
-    def __init__(self) -> None:
+    def __init__(self, prior_input: int = PRIOR_INPUT, prior_output: int = PRIOR_OUTPUT) -> None:
         self._input = Quantile()
         self._output = Quantile()
-        self._input.add(PRIOR_INPUT)
-        self._output.add(PRIOR_OUTPUT)
+        self._input.add(prior_input)
+        self._output.add(prior_output)
+
+    @property
+    def rates(self) -> tuple[int, int]:
+        """What it reckons with: input for `MILLION` bytes, and output."""
+        return self._input.value, self._output.value
 
     def estimate(self, size: int, limit: int | None = None) -> int:
         """Tokens to reserve for a call.
@@ -69,13 +82,22 @@ class Estimators:
 
     def __init__(self) -> None:
         self._by_model: dict[str, Estimator] = {}
-        self._others = Estimator()
+        #: of all further models
+        self._others: Estimator | None = None
 
-    def of(self, model: str | None) -> Estimator:
-        """The estimator of a model that a request asks for."""
+    def of(self, model: str | None, prior: Callable[[], tuple[int, int]] | None = None) -> Estimator:
+        """The estimator of a model that a request asks for.
+
+        :param prior: asked for the priors of one that is new; None: those of tokens
+        """
         found = self._by_model.get(model or "")
         if found is None:
-            if len(self._by_model) >= MODELS_MAX:
+            others = len(self._by_model) >= MODELS_MAX
+            if others and self._others is not None:
                 return self._others
-            found = self._by_model[model or ""] = Estimator()
+            found = Estimator() if prior is None else Estimator(*prior())
+            if others:
+                self._others = found
+            else:
+                self._by_model[model or ""] = found
         return found

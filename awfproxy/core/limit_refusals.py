@@ -3,7 +3,8 @@
 * Rates: type ``rate_limit_error``; `Retry-After`, and `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds since the
   epoch) as AWF's api-proxy has them, in its words for the window.
 * Budgets: type ``budget_exceeded``; the code is the reason (`core.budgets`).  Final for the period, with `Retry-After`
-  to its end, unless only what other calls have reserved stands in the way.
+  to its end, unless only what other calls have reserved stands in the way.  Members in tokens are always there; those
+  in dollars where the cap in dollars stands in the way.
 
 Whoever is told to wait for longer than `PATIENCE` is also told not to repeat the call by itself: SDKs obey a
 `Retry-After` of up to a minute and otherwise repeat blindly.
@@ -14,7 +15,9 @@ from __future__ import annotations
 from math import ceil
 from typing import Any, Final
 
-from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, UNBOUNDED, Reason, Scope
+import msgspec
+
+from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, UNBOUNDED, USD_UNIT, Reason, Scope, dollars
 from awfproxy.core.rates import CONCURRENT, RateRefusal
 from awfproxy.core.records import timestamp
 from awfproxy.core.refusals import Headers, Refusal
@@ -67,15 +70,24 @@ def rate_limited(found: RateRefusal, now: float, *, of_user: bool) -> Refusal:
     )
 
 
+class Amounts(msgspec.Struct, frozen=True):
+    """How a cap stands where a call asks; tokens, or millionths of a dollar."""
+
+    used: int
+    #: what other calls, here or elsewhere, may still use
+    reserved: int
+    cap: int
+    #: what would have been reserved; None: it has no upper bound, or another cap stands in the way
+    estimate: int | None = None
+
+
 def budget_exceeded(
     reason: Reason,
     scope: Scope,
+    tokens: Amounts,
+    usd: Amounts | None = None,
     *,
     period: Period,
-    used: int,
-    reserved: int,
-    cap: int,
-    estimate: int | None,
     now: float,
     window_end: int,
     wait: int = 1,
@@ -84,40 +96,49 @@ def budget_exceeded(
     """A budget does not let this call in.
 
     :param reason: `HARD_CAP`, `ESTIMATED`, `RESERVED` or `UNBOUNDED`
-    :param reserved: tokens that other calls, here or elsewhere, may still use
-    :param estimate: what would have been reserved; None: it has no upper bound
+    :param usd: its cap in dollars, where that is what stands in the way; else it is the one in tokens
     :param now: seconds since the epoch, as ``window_end``
     :param wait: seconds after which to try again, where only reservations stand in the way
     :param unbounded: why it has no upper bound
     """
-    whose = f"The token budget of this {scope.kind}"
-    left = max(0, cap - used)
+    amounts, written = (tokens, _tokens) if usd is None else (usd, _dollars)
+    whose = f"The {'token' if usd is None else 'dollar'} budget of this {scope.kind}"
+    left = written(max(0, amounts.cap - amounts.used))
     headers: Headers = ()
     if reason == RESERVED:
         headers = (_retry_after(wait),)
-        message = f"{whose} has {left} tokens left {_PERIODS[period]}, and calls that run have reserved {reserved}."
+        message = (
+            f"{whose} has {left} left {_PERIODS[period]}, and calls that run have reserved {written(amounts.reserved)}."
+        )
     elif reason == UNBOUNDED:
         message = f"{whose} is strict, and how much this call can use at most is not known: {unbounded}."
     else:
         headers = (_retry_after(max(1, ceil(window_end - now))),)
         again = timestamp(window_end)
         if reason == HARD_CAP:
-            message = f"{whose} is used up {_PERIODS[period]}: {used} of {cap}. It begins anew at {again}."
+            message = (
+                f"{whose} is used up {_PERIODS[period]}: {written(amounts.used)} of {written(amounts.cap)}. "
+                f"It begins anew at {again}."
+            )
         else:
             message = (
-                f"This call may use {estimate} tokens, and {whose[0].lower()}{whose[1:]} has {left} left "
-                f"{_PERIODS[period]}. It begins anew at {again}."
+                f"This call may use {written(amounts.estimate or 0)}, and {whose[0].lower()}{whose[1:]} has {left}"
+                f" left {_PERIODS[period]}. It begins anew at {again}."
             )
     details: dict[str, Any] = {
-        "used_tokens": used,
-        "reserved_tokens": reserved,
-        "cap_tokens": cap,
+        "used_tokens": tokens.used,
+        "reserved_tokens": tokens.reserved,
+        "cap_tokens": tokens.cap,
         "scope": scope.kind,
         "period": period,
         "resets_at": timestamp(window_end),
     }
-    if estimate is not None:
-        details["estimated_tokens"] = estimate
+    if tokens.estimate is not None:
+        details["estimated_tokens"] = tokens.estimate
+    if usd is not None:
+        details |= {"used_usd": dollars(usd.used), "reserved_usd": dollars(usd.reserved), "cap_usd": dollars(usd.cap)}
+        if usd.estimate is not None:
+            details["estimated_usd"] = dollars(usd.estimate)
     return Refusal(
         status=429,
         type="budget_exceeded",
@@ -127,6 +148,16 @@ def budget_exceeded(
         retryable=reason == RESERVED,
         details=details,
     )
+
+
+def _tokens(amount: int) -> str:
+    return f"{amount} tokens"
+
+
+def _dollars(amount: int) -> str:
+    """Cents, and as many places more as it takes."""
+    whole, part = f"{amount / USD_UNIT:.6f}".split(".")
+    return f"${whole}.{part[:2]}{part[2:].rstrip('0')}"
 
 
 #: the reasons for which a call is refused; the others of `budgets.Reason` are what a check says besides

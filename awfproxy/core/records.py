@@ -18,6 +18,7 @@ import msgspec
 
 from awfproxy.core.hint_fields import Hints
 from awfproxy.core.outcomes import Outcome
+from awfproxy.core.targets import RECORD_PATH_MAX
 
 if TYPE_CHECKING:
     from awfproxy.core.usage import Reading
@@ -32,11 +33,9 @@ REQUESTS_SCHEMA: Final = "requests/v1.0.0"
 
 #: bytes of a line with its newline; the provider's usage object (4 KB at most) and all names fit three times over
 RECORD_BYTES_MAX: Final = 16 * 1024
-#: bytes of a path in a record: longer ones are scans or attacks, and the head of a path says which API it was
-PATH_MAX: Final = 512
 #: bytes to which all texts are cut where a line is too long, one after the other; with the last, thirty texts of
 #: control characters (six bytes each in JSON) still make a short line
-TEXT_LIMITS: Final = (PATH_MAX, 64)
+TEXT_LIMITS: Final = (RECORD_PATH_MAX, 64)
 #: written as ``status`` of a usage record where the client left or the upstream died before any status was seen; the
 #: field is required and between 100 and 599.  nginx's number for "client closed request"; ``unknown`` names the field
 STATUS_NEVER_SEEN: Final = 499

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from awfproxy.core.kinds import Kind
+from awfproxy.core.loose_json import decoded
 
 #: characters of a model's name that are kept: names go into every record and a label of the metrics
 MODEL_MAX: Final = 256
@@ -33,8 +34,6 @@ MESSAGES_MAX: Final = 4096
 #: such arrays in one body: there is one, but a member may be repeated, and each costs those 20 µs, in 14 bytes of a
 #: hostile body (40 s of CPU in 28 MB)
 ARRAYS_MAX: Final = 8
-
-Found = TypeVar("Found")
 
 
 class Peek(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,8 +158,6 @@ _decode_text = msgspec.json.Decoder(str).decode
 _decode_flag = msgspec.json.Decoder(bool).decode
 _decode_count = msgspec.json.Decoder(int).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_surrogate = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}").sub
-_CONTROLS: Final = bytes(0x20 if octet < 0x20 else octet for octet in range(256))
 _closes = re.compile(rb"[ \t\r\n]*}").match
 # msgspec's own errors, and what deep nesting and broken UTF-8 end in
 _FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -191,12 +188,12 @@ def look(body: bytes, content_type: bytes, *, conversation: bool) -> tuple[Peek,
     if conversation:
         try:
             decode: Callable[[bytes], _Short | _Long] = _decode_short if len(body) <= ALL_SLICED_TO else _decode_long
-            parts = _decode(body, decode)
+            parts = decoded(body, decode)
             return _facts(parts), _conversation(parts)
         except _FAULTS:
             pass  # what stands there is not a conversation's, or not JSON: without its messages it is told which
     try:
-        return _facts(_decode(body, _decode_body)), None
+        return _facts(decoded(body, _decode_body)), None
     except msgspec.ValidationError:
         return _NOTHING, None  # JSON, but not an object
     except _FAULTS:
@@ -247,26 +244,6 @@ def _conversation(found: _Short | _Long) -> Conversation:
             continue
         break
     return Conversation(found, messages, more, text)
-
-
-def _decode(body: bytes, decode: Callable[[bytes], Found]) -> Found:
-    try:
-        return decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return decode(_mended(body))
-
-
-def _mended(body: bytes) -> bytes:
-    """``body`` with what many writers send and many servers take, though a strict reader does not: half an emoji (text
-    cut between the two escapes of a surrogate pair, as JavaScript does), raw control characters, a byte order mark.
-
-    For reading only.  What is replaced keeps its length, and an escaped backslash before `ud8..` its meaning.
-    """
-    if body.startswith(b"\xef\xbb\xbf"):
-        body = b"   " + body[3:]
-    return _surrogate(rb"\\ufffd", body).translate(_CONTROLS)
 
 
 def _limits(raw: Raw | UnsetType) -> _Limits:

@@ -56,7 +56,7 @@ def router(rules: RequestRules) -> Callable[[bytes, bytes], Route]:
             model=url_model(target),
             # stored work is streamed where the query asks for it (OpenAI and Google alike)
             streams=found is not None and (found.streams or (shows and b"stream=true" in query.split(b"&"))),
-            readable=found is None or found.model_call is not False,
+            readable=found is None or (found.model_call is not False and not found.deferred),
             work=work_id(target) if shows else None,
         )
 

@@ -82,6 +82,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     admission_wait: float = ADMISSION_WAIT
     #: processes that serve the ports; 1: no other than the one that was started
     workers: int = 1
+    #: file of the user's own prices (docs/prices.md), absolute.  None: only published ones
+    prices: str | None = None
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -122,6 +124,8 @@ class PortBudget(Budget, frozen=True, kw_only=True):
     on_ledger_loss: OnLedgerLoss = "deny"
     #: URL to which a passed soft cap is told: whoever has it may write there
     webhook: Secret | None = None
+    #: the way to it
+    webhook_proxy: Proxy | None = None
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,11 +1,12 @@
 """Limits, budgets and features of a port, from a file's tables.
 
-Rules: what a budget may be is said in `budgets`; one that is written but not enabled is worth a warning.
+Rules: what a budget may be is said in `budgets`; one that is written but not enabled is worth a warning, and so is a
+cap in dollars without a word about tokens.
 """
 
 import msgspec
 
-from awfproxy.core.budgets import DEFAULTS, FIELDS, Budget, merge
+from awfproxy.core.budgets import DEFAULTS, FIELDS, TOKENS_MAX, Budget, merge
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Feature, PortBudget
@@ -31,6 +32,12 @@ def budget_of(draft: Draft, at: Path, table: BudgetTable) -> Budget:
         draft.warnings.append(
             f"{draft.document.place(at)}: `{'.'.join(at)}` is not enabled, so that nothing of it is enforced; add"
             " `enabled = true`, or `enabled = false` if that is meant."
+        )
+    if merged.enabled and merged.hard_cap_usd and "hard_cap_tokens" not in given:
+        draft.warnings.append(
+            f"{draft.document.place((*at, 'hard_cap_usd'))}: `{'.'.join(at)}` has a cap in dollars, and beside it the"
+            f" default one of {merged.hard_cap_tokens} tokens; give `hard_cap_tokens` too, {TOKENS_MAX} where only"
+            " money is to count."
         )
     return merged
 

@@ -60,6 +60,8 @@ def from_environment(variables: Mapping[str, str], directory: str, read: ReadCre
         sources["service.admin"] = "environment AWFPROXY_ADMIN"
     if environment.workers is not None:
         sources["service.workers"] = "environment AWFPROXY_WORKERS"
+    if prices := environment.prices():
+        sources["service.prices"] = prices[1]
     return Settings(
         service=Service(
             log_dir=log_dir[0],
@@ -67,6 +69,7 @@ def from_environment(variables: Mapping[str, str], directory: str, read: ReadCre
             admin=admin.text,
             ledger=ledger,
             workers=environment.workers or 1,
+            prices=prices[0] if prices else None,
         ),
         ports=tuple(ports),
         source="environment",

@@ -8,20 +8,22 @@ everything else is in the file.  All faults of both are told at once.  A port's 
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from awfproxy.core.credentials import ReadCredential
 from awfproxy.core.endpoints import Endpoint, Listeners
 from awfproxy.core.environment import Environment
 from awfproxy.core.ledger_url import ledger_in, parse_ledger
 from awfproxy.core.providers import PROVIDERS, Provider
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import ADMIN, Database, Port, Service, Settings, SettingsError, Upstream
+from awfproxy.core.settings import ADMIN, Database, Port, PortBudget, Service, Settings, SettingsError, Upstream
 from awfproxy.core.settings_budgets import features_of, limits_of, port_budget_of
 from awfproxy.core.settings_clients import clients_of
 from awfproxy.core.settings_draft import Draft
 from awfproxy.core.toml_document import Document, nearest
 from awfproxy.core.toml_lines import Path
 from awfproxy.core.toml_tables import CredentialTable, PortTable
-from awfproxy.core.urls import parse_allowed_host, parse_allowed_origin, parse_upstream
+from awfproxy.core.urls import parse_allowed_host, parse_allowed_origin, parse_upstream, webhook_origin
 
 #: Headers that cannot carry a credential: they frame the message, belong to one hop (RFC 9110 section 7.6.1), or are
 #: the proxy's own.
@@ -109,6 +111,7 @@ class _Reading:
             request_memory=table.request_memory,
             admission_wait=table.admission_wait,
             workers=environment.workers or table.workers,
+            prices=self._prices(table.prices, file_directory),
         )
 
     def port(self, name: str, table: PortTable) -> Port | None:
@@ -146,10 +149,16 @@ class _Reading:
             idle_timeout=table.idle_timeout,
             proxy=proxy,
             limits=limits_of(table.limits),
-            budget=budget,
+            budget=self._with_its_way(budget),
             clients=clients,
             features=features,
         )
+
+    def _with_its_way(self, budget: PortBudget) -> PortBudget:
+        """A budget whose webhook is reached as upstreams are."""
+        if budget.webhook is None:
+            return budget
+        return replace(budget, webhook_proxy=self.environment.proxy_for(webhook_origin(budget.webhook)))
 
     def _note_environment(self, at: Path, *, proxied: bool) -> None:
         """What of a port comes from variables, for `sources`."""
@@ -179,6 +188,13 @@ class _Reading:
                 " `{ systemd = ... }` in its place those who read this file would not learn it."
             )
         return found
+
+    def _prices(self, given: str | None, file_directory: str) -> str | None:
+        """The file of the user's prices; the variable goes before the key."""
+        if found := self.environment.prices():
+            path, self.sources["service.prices"] = found
+            return path
+        return None if given is None else self.environment.absolute(given, file_directory)
 
     def _folder(self, key: str, given: str | None, file_directory: str) -> str | None:
         if given is not None:

@@ -7,17 +7,26 @@
   can be estimated (pictures, speech, an answer that could not be decoded), the reservation.
 * A kind of call that uses tokens only where its answer says so is charged what it says, once its answer is whole.
 
+In dollars the same, with what the classes of tokens cost (`due_usd`).
+
 Work in the background has no usage when it is begun, so a learned budget charges nothing then, and a strict one what
 was reserved, its `unbounded`.  The answer that first shows it finished brings the usage: it is charged then, in the
-window of that answer (`late`); a strict budget charges what goes beyond its `unbounded`.
+window of that answer (`late`); a strict budget charges what goes beyond its `unbounded`.  Of a batch no answer ever
+tells the usage: it stays with what was charged when it was made.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
-from awfproxy.core.budgets import Budget, Count, charge, counted
+from awfproxy.core.budgets import Budget, Count, charge, counted, micro_dollars
+from awfproxy.core.consumption import Consumption
 from awfproxy.core.counts import Usage
+
+#: dollars that a consumption costs
+CostOf = Callable[[Consumption], float]
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -33,10 +42,21 @@ class Spent(msgspec.Struct, frozen=True):
     status: int | None = None
     #: estimate of the tokens of what was sent and delivered; None: nobody can say
     delivered: int | None = 0
+    #: the part of it that is output
+    delivered_output: int = 0
+    #: the model that answered, or that was asked for; None: neither is known
+    model: str | None = None
     #: without usage it used none
     only_reported: bool = False
     #: the answer is the first to show work in the background finished, and the usage is that work's
     late: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """It used nothing, whatever a token costs."""
+        if self.usage is not None:
+            return False
+        return self.only_reported or not self.sent or (self.status is not None and self.status >= 400)
 
     def tokens(self, count: Count) -> int:
         """What was reported, final or not."""
@@ -82,3 +102,42 @@ def late(budget: Budget, spent: Spent) -> int:
     if budget.mode == "strict" and budget.unbounded != "refuse":
         return max(0, tokens - budget.unbounded)
     return tokens
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """What a call used, in millionths of a dollar."""
+
+    #: as it was reported, final or not
+    so_far: int
+    #: what was sent and delivered, by the estimate of its tokens; None: nobody can say
+    delivered: int | None
+
+
+def priced(spent: Spent, consumed: Consumption | None, cost: CostOf) -> Priced:
+    """What was used, by the prices of `Spent.model`.
+
+    :param consumed: its usage, by classes; None: it has none
+    """
+    delivered = None
+    if spent.delivered is not None:
+        made = min(spent.delivered_output, spent.delivered)
+        delivered = micro_dollars(cost(Consumption(input=spent.delivered - made, output=made)))
+    return Priced(0 if consumed is None else micro_dollars(cost(consumed)), delivered)
+
+
+def due_usd(reserved: int, spent: Spent, found: Priced) -> int:
+    """What a call is charged in millionths of a dollar; its budget is a learned one.
+
+    :param reserved: what was set aside for it, or would have been, in the same
+    """
+    if spent.final or spent.only_reported:
+        return found.so_far
+    return charge(
+        "learned",
+        reserved,
+        reported=None,
+        sent=spent.sent,
+        status=spent.status,
+        so_far=found.so_far,
+        delivered=reserved if found.delivered is None else found.delivered,
+    )

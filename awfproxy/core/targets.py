@@ -21,7 +21,8 @@ import re
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-#: bytes of a path in a record (docs/records.md)
+#: bytes of a path in a record (docs/records.md): longer ones are scans or attacks, and the head of a path says which
+#: API it was
 RECORD_PATH_MAX: Final = 512
 
 #: Query parameters that carry a key at Google's APIs ("System parameters",

@@ -1,4 +1,4 @@
-"""A configuration file's text, read into the tables of `toml_tables`.
+"""A TOML file's text, read into typed tables: a configuration file's are those of `toml_tables`.
 
 Rules: every fault of the text is told at once, each with file, line, key and remedy; an unknown key names the nearest
 valid one.  What is right beside a fault is read all the same, so that its own faults are found in the same pass.
@@ -9,7 +9,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_origin
+from typing import Any, Generic, Literal, TypeGuard, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -17,18 +17,22 @@ from awfproxy.core.toml_lines import Path, line_of, lines_of_keys
 from awfproxy.core.toml_tables import FileTable, PortTable, ServiceTable, Table
 
 _T = TypeVar("_T", bound=Table)
+_Whole = TypeVar("_Whole", bound=Table)
 
 
-class Document:
+class TomlDocument(Generic[_Whole]):
     """A file's tables, each field typed, beside what is wrong with them.
 
     `faults` grows as the file is read and may be added to by `fault`.
     """
 
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, whole: type[_Whole]) -> None:
+        """
+        :param whole: the table that the whole file is; all its fields have defaults
+        """
         self.name = name
         self.faults: list[tuple[int, str]] = []
-        self.tables = FileTable()
+        self.tables = whole()
         #: paths of keys that the file gives
         self.given: set[Path] = set()
         self._lines: dict[Path, int] = {}
@@ -41,15 +45,7 @@ class Document:
             self._syntax("too deeply nested")
             return
         self._lines = lines_of_keys(text)
-        self.tables = self._table((), tables, FileTable)
-
-    @property
-    def service(self) -> ServiceTable:
-        return self.tables.service
-
-    @property
-    def ports(self) -> dict[str, PortTable]:
-        return self.tables.ports
+        self.tables = self._table((), tables, whole)
 
     def fault(self, path: Path, problem: str) -> None:
         """Note what is wrong; `problem` is the rest of a sentence that begins with the key."""
@@ -112,6 +108,21 @@ class Document:
             return True
         self.fault(path, f"must be a table; write `[{'.'.join(path)}]`")
         return False
+
+
+class Document(TomlDocument[FileTable]):
+    """The configuration file."""
+
+    def __init__(self, text: str, name: str) -> None:
+        super().__init__(text, name, FileTable)
+
+    @property
+    def service(self) -> ServiceTable:
+        return self.tables.service
+
+    @property
+    def ports(self) -> dict[str, PortTable]:
+        return self.tables.ports
 
 
 def nearest(name: str, valid: tuple[str, ...]) -> str:

@@ -81,6 +81,7 @@ class ServiceTable(Table, frozen=True, kw_only=True):
     record_wait: Seconds = defaults.RECORD_WAIT
     admission_wait: Wait = defaults.ADMISSION_WAIT
     request_memory: Size = defaults.REQUEST_MEMORY
+    prices: Text | None = None
 
 
 class LimitsTable(Table, frozen=True, kw_only=True):

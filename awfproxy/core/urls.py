@@ -8,6 +8,7 @@ hold a password.
 import base64
 import ipaddress
 import re
+from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from awfproxy.core.secret import Secret, SecretError
@@ -15,6 +16,8 @@ from awfproxy.core.settings import Proxy, Upstream
 
 #: Characters of a host name that goes into a Host header and a resolver: letters, digits, dot, hyphen, underscore.
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?")
+#: RFC 5890 section 2.3.1: the labels of names that certificates are for; two hyphens in the third place are reserved
+_LABEL = re.compile(r"(?!(?!xn)..--)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 #: An origin as browsers send it (RFC 6454 section 6.2); any scheme, since editors and extensions have their own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_][a-z0-9_.-]*)(:[0-9]{1,5})?")
 #: Path of an upstream: what RFC 3986 allows without encoding again.
@@ -104,6 +107,7 @@ def parse_webhook(text: str) -> Secret | str:
     try:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.port != 0 and not _host_problem(parts.hostname or "")
+        usable = usable and (parts.scheme == "http" or _certifiable(parts.hostname or ""))
     except ValueError:
         usable = False
     if not usable or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
@@ -114,6 +118,13 @@ def parse_webhook(text: str) -> Secret | str:
         return Secret(text)
     except SecretError:
         return "is too long"
+
+
+def webhook_origin(url: Secret) -> Upstream:
+    """Where a webhook is, without its path: of a URL that `parse_webhook` took."""
+    parts = urlsplit(url.reveal().decode("ascii"))
+    scheme: Literal["http", "https"] = "http" if parts.scheme == "http" else "https"
+    return Upstream(scheme, parts.hostname or "", parts.port or (80 if scheme == "http" else 443))
 
 
 def goes_direct(upstream: Upstream, no_proxy: str) -> bool:
@@ -158,6 +169,11 @@ def _host_problem(host: str) -> str | None:
     if _address(host) is None and not _NAME.fullmatch(host):
         return "has a host name with characters that no host name has (names outside ASCII are written in punycode)"
     return None
+
+
+def _certifiable(host: str) -> bool:
+    """Whether a certificate can be for a host: an address, or a name of letters, digits and inner hyphens."""
+    return _address(host) is not None or all(_LABEL.fullmatch(label) for label in host.removesuffix(".").split("."))
 
 
 def _climbs(path: str) -> bool:

@@ -3,6 +3,8 @@
 * Usage of Anthropic's streams is laid over field by field (`message_start`, then each cumulative `message_delta`; nulls
   say nothing); everybody else's is a snapshot, of which the last one counts as a whole.
 * ``null``, ``{}`` and objects without a number are no usage.
+* How the call was served (``service_tier``) becomes a member of the usage where it stands beside it, and only where it
+  is not the ordinary way.
 * `final` is set when the figures are the terminal ones: with them the record says "reported", else "partial".
 """
 
@@ -24,8 +26,11 @@ from .fields import (
     HEADER_COUNTS,
     MODEL_PLACES,
     PART_OBJECT,
+    STANDARD_TIERS,
     STORED_OBJECTS,
     STORED_PLACES,
+    TIER_HEADER,
+    TIER_PLACES,
     USAGE_PLACES,
 )
 from .outline import NONE, SOME, Outline, kind_of
@@ -68,6 +73,7 @@ class Reading:
         "_raw",
         "_size",
         "_snapshot",
+        "_tier",
         "_truncated",
         "_usage",
         "documents",
@@ -110,6 +116,8 @@ class Reading:
         self._errors: dict[str, int] | None = None
         #: counts in the head: name, figure, whether it fills a gap of the body's, count
         self._heads: tuple[tuple[str, str, bool, int], ...] = ()
+        #: how the call was served, if not in the ordinary way
+        self._tier: str | None = None
         self._known = False
         self._usage: Usage | None = None
         self._truncated = False
@@ -181,6 +189,9 @@ class Reading:
         places = _USAGE_PATHS.intersection(outline)
         came = bool(places) and self._take_usage(outline, places, kind)
         if came:
+            for path in TIER_PLACES:
+                if path in outline and _IDENTIFIER(outline[path]):
+                    self._take_tier(outline[path][1:-1].decode())
             self._of_part = outline.get("object") == PART_OBJECT
             if whole:
                 self.final = self._is_final(outline, kind, terminal)
@@ -205,6 +216,9 @@ class Reading:
         if kind == ERROR_KIND or outline.get(ERROR_PLACE, b"null") not in _NO_ERROR:
             self.error_seen = True
 
+    def _take_tier(self, word: str) -> None:
+        self._tier = None if word.lower() in STANDARD_TIERS else word
+
     def _take_stored(self, outline: Outline, kind: bytes | None) -> None:
         for place in STORED_PLACES:
             if place.when is None:
@@ -224,6 +238,10 @@ class Reading:
 
         They are the answer's own totals.  What the body says goes before them; where it says nothing they are final.
         """
+        tier = fields.get(TIER_HEADER)
+        if tier is not None and self._tier is None and _IDENTIFIER(b'"%b"' % tier):
+            self._take_tier(tier.decode())
+            self._known = False
         for field, figure, fills in HEADER_COUNTS:
             text = fields.get(field)
             if text is None:
@@ -328,6 +346,9 @@ class Reading:
         self._normalise_body()
         if self._heads:
             self._add_headers()
+        if self._tier is not None and (usage := self._usage) is not None and not self._truncated:
+            raw = {"service_tier": self._tier} | usage.raw
+            self._usage = msgspec.structs.replace(usage, raw=raw)
 
     def _normalise_body(self) -> None:
         if self._raw is None:

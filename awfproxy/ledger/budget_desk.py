@@ -18,22 +18,25 @@ import msgspec
 
 from awfproxy.core.budgets import (
     FIELDS,
-    HARD_CAP,
     USD_UNIT,
     Budget,
     Decision,
     Fault,
+    Measure,
     Scope,
     ScopeKind,
+    cap_of,
     check,
+    dollars,
     fault,
+    judge,
     merge,
     stored,
 )
 from awfproxy.core.scopes import budgets_of, find_scope, has_key, sources_of
 from awfproxy.core.settings import Settings
 from awfproxy.core.windows import Period, window_end, window_start
-from awfproxy.ledger.facts import Measure, Setting, Share, Window
+from awfproxy.ledger.facts import Setting, Share, Window
 from awfproxy.ledger.interface import Ledger
 
 
@@ -53,6 +56,20 @@ class Stated(msgspec.Struct, frozen=True):
     value: bool | int | float | str
     #: "default", the file and line, or who stored it and when
     source: str
+
+
+class Money(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cap in dollars stands; the amounts as those of `Statement`, in dollars."""
+
+    cap: float
+    used: float
+    lost: float
+    recorded: float
+    reserved: float
+    remaining: float
+    #: calls of models without a price, and their tokens: they count by the rule for these
+    unpriced_calls: int
+    unpriced_tokens: int
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,10 +104,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     lent: int
     #: processes that hold a piece
     leases: int
-    #: dollars, where there is a cap in dollars
-    used_usd: float | None = None
-    #: calls of models without a price, where there is a cap in dollars
-    unpriced_calls: int | None = None
+    #: in dollars; None: there is no cap in dollars
+    money: Money | None = None
 
     @property
     def scope(self) -> Scope:
@@ -101,12 +116,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         # it was whole and right before it was written out
         return Budget(**{name: self.settings[name].value for name in FIELDS})  # type: ignore[arg-type]
 
-    def decide(self, estimate: int) -> Decision:
-        """Whether a call that uses so many tokens would be let in."""
-        budget = self.budget
+    def decide(self, estimate: int, estimate_usd: float = 0.0) -> Decision:
+        """Whether a call that uses so many tokens and dollars would be let in."""
+        budget, money = self.budget, self.money
         decision = check(budget, self.used, self.reserved, estimate, has_key=self.has_key)
-        if decision.allowed and budget.enabled and budget.hard_cap_usd and (self.used_usd or 0) >= budget.hard_cap_usd:
-            return msgspec.structs.replace(decision, allowed=False, reason=HARD_CAP)
+        if decision.allowed and budget.enabled and money is not None:
+            amounts = (round(each * USD_UNIT) for each in (money.cap, money.used, money.reserved, estimate_usd))
+            reason = judge(*amounts)
+            if reason is not None:
+                return msgspec.structs.replace(decision, allowed=False, reason=reason)
         return decision
 
 
@@ -231,7 +249,6 @@ class BudgetDesk:
         standing = self._ledger.window(window, self._now)
         used = max(recorded, standing.used if standing else 0)
         reserved = standing.reserved if standing else 0
-        used_usd, unpriced = self._money(scope, budget)
         (port,) = (each for each in self._settings.ports if each.name == scope.port)
         return Statement(
             port=scope.port,
@@ -250,8 +267,7 @@ class BudgetDesk:
             remaining=max(0, budget.hard_cap_tokens - used - reserved),
             lent=standing.outstanding if standing else 0,
             leases=standing.holders if standing else 0,
-            used_usd=used_usd,
-            unpriced_calls=unpriced,
+            money=self._money(scope, budget),
         )
 
     def _recorded(self, window: Window) -> int:
@@ -259,13 +275,25 @@ class BudgetDesk:
             window.scope.port, window.start, window.end, **_only(window.scope), measure=window.measure
         )
 
-    def _money(self, scope: Scope, budget: Budget) -> tuple[float | None, int | None]:
+    def _money(self, scope: Scope, budget: Budget) -> Money | None:
         if not budget.hard_cap_usd:
-            return None, None
+            return None
         window = _window(scope, budget, "usd", self._now)
         cost = self._ledger.cost(scope.port, window.start, window.end, **_only(scope))
         standing = self._ledger.window(window, self._now)
-        return max(cost.usd, standing.used / USD_UNIT if standing else 0.0), cost.unpriced_calls
+        recorded = self._recorded(window)
+        used = max(recorded, standing.used if standing else 0)
+        reserved = standing.reserved if standing else 0
+        return Money(
+            cap=budget.hard_cap_usd,
+            used=dollars(used),
+            lost=dollars(standing.lost if standing else 0),
+            recorded=dollars(recorded),
+            reserved=dollars(reserved),
+            remaining=dollars(max(0, cap_of(budget, "usd").hard - used - reserved)),
+            unpriced_calls=cost.unpriced_calls,
+            unpriced_tokens=cost.unpriced_tokens,
+        )
 
 
 def in_effect(settings: Settings, kept: Iterable[Setting]) -> dict[Scope, Budget]:

@@ -7,15 +7,12 @@ spend without asking again.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from awfproxy.core.budgets import Count, Scope
+from awfproxy.core.budgets import Measure, Scope
 from awfproxy.core.windows import Period
-
-#: what of a row counts in a window: tokens as its budget counts them, or the cost in millionths of a dollar
-Measure = Count | Literal["usd"]
 
 
 class Window(msgspec.Struct, frozen=True, order=True):
@@ -50,6 +47,8 @@ class Held(msgspec.Struct, frozen=True):
     granted: int
     spent: int
     reserved: int
+    #: the part of ``spent`` whose records were read into the ledger for certain
+    shown: int = 0
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -75,13 +74,17 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """The ledger's answer about one lease.  ``granted`` is the truth: the holder takes it over, be it more or less."""
+    """The ledger's answer about one lease.  ``granted`` is the truth: the holder takes it over, be it more or less.
+
+    With ``known`` False there is no such lease: the holder must `interface.Ledger.join` before it spends anything.
+    """
 
     window: Window
     granted: int
     #: whether the lease now has free what was asked for
     fits: bool
     standing: Standing
+    known: bool = True
 
 
 class Loss(msgspec.Struct, frozen=True):
@@ -90,6 +93,8 @@ class Loss(msgspec.Struct, frozen=True):
     holder: Holder
     window: Window
     lost: int
+    #: the ledger had followed the lease to its end.  False: it may have spent what only rows show, and `recount` is due
+    followed: bool = True
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -129,6 +134,10 @@ class Share(msgspec.Struct, frozen=True):
     name: str | None
     tokens: int
     calls: int
+    #: dollars, of the calls whose model has a price
+    usd: float = 0.0
+    #: the other calls that used something
+    unpriced_calls: int = 0
 
 
 def ranked(shares: Iterable[Share]) -> list[Share]:

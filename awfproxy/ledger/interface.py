@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from awfproxy.core.budgets import Scope
+from awfproxy.core.budgets import Measure, Scope
 from awfproxy.ledger.facts import (
     Breakdown,
     Cost,
@@ -21,7 +21,6 @@ from awfproxy.ledger.facts import (
     Held,
     Holder,
     Loss,
-    Measure,
     Position,
     Release,
     Setting,
@@ -62,7 +61,7 @@ class Ledger(Protocol):
         user: str | None = None,
         measure: Measure = "reported",
     ) -> int:
-        """Tokens of the calls admitted at ``since`` or later and before ``until``."""
+        """What counts of the calls admitted at ``since`` or later and before ``until``."""
 
     def cost(
         self, port: str, since: float, until: float, *, feature: str | None = None, user: str | None = None
@@ -71,6 +70,12 @@ class Ledger(Protocol):
 
     def breakdown(self, port: str, since: float, until: float, *, measure: Measure = "reported") -> Breakdown:
         """The same calls by feature, by model and by user."""
+
+    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
+        """Rows of calls admitted then or later of which nobody has said what they cost; the oldest first."""
+
+    def price(self, rows: Sequence[Row]) -> None:
+        """Store what these rows cost, where nobody has said it yet."""
 
     def rebuild(self, instance: str, since: float, until: float, rows: Iterable[Row]) -> int:
         """Put ``rows`` in the place of all that this instance has from ``since`` until before ``until``.
@@ -110,29 +115,41 @@ class Ledger(Protocol):
     def windows(self, now: float) -> list[Window]:
         """Those that are not over."""
 
+    def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
+        """Begin a lease, in the place of one that the holder may have had.
+
+        What it says to have spent and reserved is committed besides all that rows show: let the journal be read before
+        up to the moment from which on these figures count.  A holder that was settled as dead gets none.
+
+        :param recount: calls of this holder have used what no lease of this window covered, and rows show: the account
+            makes up for them.  It makes no difference where the account is opened by this call
+        """
+
     def borrow(
         self, holder: Holder, held: Held, *, cap: int, need: int, most: int, now: float, expires_at: float
     ) -> Grant:
         """Make ``need`` tokens free in a lease, and where there is room up to ``most`` more than before.
 
-        ``held.window`` names the window; a holder without a lease of it says 0 three times.  The account of a window is
-        opened with what its rows show: let the journal be read to its end before.  Where ``need`` does not fit under
-        ``cap``, nothing is handed out, and others who have tokens free are asked to give them back.
+        ``held.window`` names the window; a holder without a lease of it says 0 three times, and has one then.  The
+        account of a window is opened with what its rows show: let the journal be read to its end before.  Where
+        ``need`` does not fit under ``cap``, nothing is handed out, and others who have tokens free are asked to give
+        them back.
         """
 
     def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
         """Lower a lease to ``held.granted`` (never under what is spent and reserved)."""
 
     def close_lease(self, holder: Holder, held: Held) -> None:
-        """End a lease: what is free comes back, what is still reserved is lost."""
+        """End a lease: what is free comes back, what is still reserved is lost; nothing where it has ended before."""
 
     def heartbeat(self, holder: Holder, helds: Sequence[Held], now: float, expires_at: float) -> list[Grant]:
         """Tell the figures of all leases and prolong them; the answers are in the same order."""
 
-    def settle_dead(self, holder: Holder, helds: Sequence[Held]) -> list[Loss]:
+    def settle_dead(self, holder: Holder, helds: Sequence[Held], now: float) -> list[Loss]:
         """End all leases of a holder that is no more, with its last figures; what it had reserved is lost.
 
-        A lease that ``helds`` has not was granted when nobody was left to use it.
+        A lease that ``helds`` has not was granted when nobody was left to use it.  Once for each holder: a second time
+        nothing is done, and it never gets a lease again (`forget` forgets that too).
         """
 
     def give_up(self, holder: Holder) -> list[Loss]:
@@ -150,7 +167,10 @@ class Ledger(Protocol):
         """
 
     def recount(self, window: Window) -> None:
-        """Commit at least what rows show and leases hold, because calls passed while the budget was off."""
+        """Commit at least what rows show and leases hold, because calls passed that no lease covered."""
 
     def forget(self, before: float) -> int:
-        """Drop the windows that ended before, with their leases; returns how many windows."""
+        """Drop the windows that ended before, with their leases, and who was settled before.
+
+        Returns how many windows.
+        """

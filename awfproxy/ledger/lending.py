@@ -5,13 +5,15 @@ The ledgers load an account under its lock, call one function here and store wha
 Rules:
 - ``committed`` is what the window's rows showed when the account was opened, and all that was handed out since and not
   given back.  `borrow` hands out only what fits under the cap, so what holders may spend together never passes it.
+- A holder without a lease gets one with `join`, or with its first `borrow`.  What it says to have spent and reserved
+  then is committed on top of what rows have: so it says nothing that they show (see `server.lease`).
+- A holder that speaks of a lease which the account does not have, or that had spent more, is told so, and nothing is
+  changed: the lease went with a database, or was settled, or is of an older copy.  It joins again.
 - What a lease was granted stays part of ``committed`` until `give_back` or `close`: death and silence of a holder free
   nothing.
 - A holder that used more than it was granted (a learned estimate was too low, or it ran on without the ledger) has a
   debt, which is committed at once, over the cap if need be: it was used.
 - Whatever a holder says twice, because an answer got lost, counts once: it says where it stands, never what to add.
-- A lease that the ledger does not know, of a holder that has one, was lost with the database: the account was opened
-  anew from rows, which have all that was spent; only what is reserved is committed again.
 - A lease that expired and whose holder speaks again lives on: its tokens were never given to anybody else.
 """
 
@@ -34,6 +36,8 @@ class Lease(msgspec.Struct):
 
     granted: int = 0
     spent: int = 0
+    #: the part of ``spent`` that rows are known to show
+    shown: int = 0
     reserved: int = 0
     lost: int = 0
     dead: bool = False
@@ -68,8 +72,26 @@ class Account(msgspec.Struct):
             self.wanted_until > now,
         )
 
+    def join(self, holder: Holder, held: Held, rows: int | None, now: float, expires_at: float) -> Grant:
+        """Begin a lease, whatever there was before: what that had spent stays committed.
+
+        :param held: what is committed for it, and no row that is there shows
+        :param rows: what all rows of the window show, to make up for those that no lease has covered; None: there are
+            none
+        """
+        before = self.leases.pop(holder, None)
+        if before is not None:
+            self.committed -= before.unspent
+            self.lost -= before.lost
+        if rows is not None:
+            self.recount(rows)
+        self.leases[holder] = Lease()
+        return self.beat(holder, held, now, expires_at)
+
     def beat(self, holder: Holder, held: Held, now: float, expires_at: float) -> Grant:
         """Take over a holder's figures, its debt too, and prolong its lease."""
+        if not self._has(holder, held):
+            return self.stranger(now)
         lease = self._hear(holder, held)
         lease.expires_at = expires_at
         return self._grant(lease, True, now)
@@ -78,6 +100,10 @@ class Account(msgspec.Struct):
         self, holder: Holder, held: Held, *, cap: int, need: int, most: int, now: float, expires_at: float
     ) -> Grant:
         """See `interface.Ledger.borrow`."""
+        if holder not in self.leases and not held.spent and not held.reserved:
+            self.leases[holder] = Lease()
+        if not self._has(holder, held):
+            return self.stranger(now)
         lease = self._hear(holder, held)
         lease.expires_at = expires_at
         short = need - lease.free
@@ -97,6 +123,8 @@ class Account(msgspec.Struct):
 
     def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
         """Lower the lease to ``held.granted``, at least to what is spent and reserved."""
+        if not self._has(holder, held):
+            return self.stranger(now)
         lease = self._hear(holder, held)
         back = lease.granted - max(held.granted, lease.spent + lease.reserved)
         if back > 0:
@@ -105,21 +133,33 @@ class Account(msgspec.Struct):
         return self._grant(lease, True, now)
 
     def close(self, holder: Holder, held: Held) -> int:
-        """End a lease with its last figures: what is free comes back, what is reserved is lost; returns the lost."""
-        lease = self._hear(holder, held)
+        """End a lease with its last figures: what is free comes back, what is reserved is lost; returns the lost.
+
+        Of a lease that is not there nothing: it was closed before, and only the answer got lost.
+        """
+        if holder not in self.leases:
+            return 0
+        spent = max(held.spent, self.leases[holder].spent)
+        lease = self._hear(holder, msgspec.structs.replace(held, spent=spent))
         self.committed -= lease.free
         self.lost += lease.reserved
         del self.leases[holder]
         return lease.reserved
 
     def settle(self, holder: Holder, held: Held | None) -> Loss:
-        """End the lease of a dead holder, by its last figures if there are any, else by what it told last."""
-        lease = self.leases.get(holder, Lease())
-        if held is None:
+        """End the lease of a dead holder, by its last figures if there are any, else by what it told last; once."""
+        lease = self.leases.get(holder)
+        # Of a lease that began after these figures were written, or was never told, only rows have what it spent.
+        if lease is None:
+            lease = self.leases[holder] = Lease()
+            followed = held is None or not held.spent
+            held = Held(self.window, 0, 0, held.reserved if held is not None else 0)
+        elif held is None:
+            followed = True
             held = Held(self.window, lease.granted, lease.spent, lease.reserved)
-        elif held.spent < lease.spent:  # the machine died, and its file with the figures is older than what it told
-            held = msgspec.structs.replace(held, spent=lease.spent)
-        return Loss(holder, self.window, self.close(holder, held))
+        else:
+            followed = self._has(holder, held)
+        return Loss(holder, self.window, self.close(holder, held), followed)
 
     def give_up(self, holder: Holder) -> int:
         """End a lease of which nobody knows more than was last heard; all that was not spent is lost."""
@@ -158,22 +198,33 @@ class Account(msgspec.Struct):
                 lease.lost = 0
         return Release(self.window, released, lost - released)
 
-    def recount(self, shown: int) -> None:
-        """Make up for calls that nobody reserved for, because the budget was off: rows show ``shown`` tokens."""
-        unspent = sum(lease.unspent for lease in self.leases.values() if not lease.dead)
-        self.committed = max(self.committed, shown + unspent + self.lost)
+    def recount(self, rows: int) -> None:
+        """Make up for calls that no lease has covered, where rows show ``rows``.
+
+        Rows and the figures of living holders are not of the same moment.  What a holder has spent since its records
+        were known to be in the rows is counted though they may have it: never too little, and too much by what the
+        others have used within the last second or so.  Of leases that have ended the rows are taken to have all.
+        """
+        unshown = sum(max(lease.granted - lease.shown, 0) for lease in self.leases.values() if not lease.dead)
+        self.committed = max(self.committed, rows + unshown + self.lost)
+
+    def stranger(self, now: float) -> Grant:
+        """The answer to a holder that speaks of a lease which is not there."""
+        return Grant(self.window, 0, False, self.standing(now), known=False)
+
+    def _has(self, holder: Holder, held: Held) -> bool:
+        """Whether the lease that a holder speaks of is the one that is here."""
+        lease = self.leases.get(holder)
+        return lease is not None and held.spent >= lease.spent
 
     def _hear(self, holder: Holder, held: Held) -> Lease:
-        lease = self.leases.get(holder)
-        if lease is None:
-            lease = self.leases[holder] = Lease(granted=held.spent, spent=held.spent)
-        if held.spent < lease.spent:
-            raise ValueError(f"{holder} has spent {held.spent} and said {lease.spent} before: settle the dead first")
+        lease = self.leases[holder]
         if lease.dead:
             self.lost -= lease.lost
             lease.lost = 0
             lease.dead = False
         lease.spent = held.spent
+        lease.shown = max(lease.shown, min(held.shown, held.spent))
         lease.reserved = held.reserved
         debt = -lease.free
         if debt > 0:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from awfproxy.core.budgets import Scope
+import msgspec
+
+from awfproxy.core.budgets import Measure, Scope
 from awfproxy.ledger.facts import (
     Breakdown,
     Cost,
@@ -13,7 +15,6 @@ from awfproxy.ledger.facts import (
     Held,
     Holder,
     Loss,
-    Measure,
     Position,
     Release,
     Setting,
@@ -22,7 +23,7 @@ from awfproxy.ledger.facts import (
     Window,
     ranked,
 )
-from awfproxy.ledger.interface import Fault
+from awfproxy.ledger.interface import BATCH_ROWS, Fault
 from awfproxy.ledger.lending import Account
 from awfproxy.ledger.rows import Difference, Row, differing
 
@@ -35,6 +36,7 @@ class MemoryLedger:
         self._positions: dict[str, Position] = {}
         self._settings: dict[Scope, Setting] = {}
         self._accounts: dict[Window, Account] = {}
+        self._settled: dict[Holder, float] = {}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -81,7 +83,7 @@ class MemoryLedger:
         self, port: str, since: float, until: float, *, feature: str | None = None, user: str | None = None
     ) -> Cost:
         rows = self._of(port, since, until, feature, user)
-        unpriced = [row for row in rows if row.cost_usd is None]
+        unpriced = [row for row in rows if row.unpriced]
         return Cost(
             float(sum(row.cost_usd or 0.0 for row in rows)), len(unpriced), sum(row.counted("all") for row in unpriced)
         )
@@ -90,14 +92,27 @@ class MemoryLedger:
         rows = self._of(port, since, until, None, None)
 
         def shares(column: str) -> list[Share]:
-            found: dict[str | None, tuple[int, int]] = {}
+            found: dict[str | None, tuple[int, int, float, int]] = {}
             for row in rows:
                 name = getattr(row, column)
-                tokens, calls = found.get(name, (0, 0))
-                found[name] = (tokens + row.counted(measure), calls + 1)
+                tokens, calls, usd, unpriced = found.get(name, (0, 0, 0.0, 0))
+                usd += row.cost_usd or 0.0
+                found[name] = (tokens + row.counted(measure), calls + 1, usd, unpriced + row.unpriced)
             return ranked(Share(name, *figures) for name, figures in found.items())
 
         return Breakdown(shares("feature"), shares("model"), shares("user"))
+
+    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
+        rows = [row for row in self._rows.values() if row.counted_usd is None and row.created_at >= since * 1000]
+        return sorted(rows, key=lambda row: (row.created_at, row.request_id))[:most]
+
+    def price(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            ours = self._rows.get(row.request_id)
+            if ours is not None and ours.counted_usd is None:
+                self._rows[row.request_id] = msgspec.structs.replace(
+                    ours, cost_usd=row.cost_usd, counted_usd=row.counted_usd
+                )
 
     def rebuild(self, instance: str, since: float, until: float, rows: Iterable[Row]) -> int:
         fresh = {row.request_id: row for row in reversed(list(rows)) if since * 1000 <= row.created_at < until * 1000}
@@ -180,22 +195,39 @@ class MemoryLedger:
             account = self._accounts[window] = Account(window, self._shown(window))
         return account
 
+    def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
+        known = held.window in self._accounts
+        account = self._account(held.window)
+        if holder in self._settled:
+            return account.stranger(now)
+        rows = self._shown(held.window) if recount and known else None
+        return account.join(holder, held, rows, now, expires_at)
+
     def borrow(
         self, holder: Holder, held: Held, *, cap: int, need: int, most: int, now: float, expires_at: float
     ) -> Grant:
         account = self._account(held.window)
+        if holder in self._settled:
+            return account.stranger(now)
         return account.borrow(holder, held, cap=cap, need=need, most=most, now=now, expires_at=expires_at)
 
+    def _known(self, window: Window) -> Account:
+        """The account; one that nobody keeps where there is none."""
+        return self._accounts.get(window) or Account(window, 0)
+
     def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
-        return self._account(held.window).give_back(holder, held, now)
+        return self._known(held.window).give_back(holder, held, now)
 
     def close_lease(self, holder: Holder, held: Held) -> None:
-        self._account(held.window).close(holder, held)
+        self._known(held.window).close(holder, held)
 
     def heartbeat(self, holder: Holder, helds: Sequence[Held], now: float, expires_at: float) -> list[Grant]:
-        return [self._account(held.window).beat(holder, held, now, expires_at) for held in helds]
+        return [self._known(held.window).beat(holder, held, now, expires_at) for held in helds]
 
-    def settle_dead(self, holder: Holder, helds: Sequence[Held]) -> list[Loss]:
+    def settle_dead(self, holder: Holder, helds: Sequence[Held], now: float) -> list[Loss]:
+        if holder in self._settled:
+            return []
+        self._settled[holder] = now
         figures = {held.window: held for held in helds}
         accounts = {held.window: self._account(held.window) for held in helds}
         accounts |= {window: account for window, account in self._accounts.items() if holder in account.leases}
@@ -220,4 +252,5 @@ class MemoryLedger:
         over = [window for window in self._accounts if window.end < before]
         for window in over:
             del self._accounts[window]
+        self._settled = {holder: when for holder, when in self._settled.items() if when >= before}
         return len(over)

@@ -7,20 +7,30 @@ stop its whole batch, again and again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from awfproxy.core.budgets import USD_UNIT, counted
+from awfproxy.core.budgets import Charge, Measure, counted
+from awfproxy.core.consumption import Counted
 from awfproxy.core.fields import COUNT_MAX
-from awfproxy.core.records import PATH_MAX, TokenUsageRecord, clip
-from awfproxy.ledger.facts import Measure
+from awfproxy.core.records import TokenUsageRecord, clip
+from awfproxy.core.targets import RECORD_PATH_MAX
+from awfproxy.core.usage_line import UsageLine
 
 #: bytes of a text: those of a record's path, the longest of its names; PostgreSQL's indexes take up to 2,704
-TEXT_MAX: Final = PATH_MAX
+TEXT_MAX: Final = RECORD_PATH_MAX
 #: bytes of a request id, which is the key: ours have 36.  A longer one is not cut, as two could become one
 REQUEST_ID_MAX: Final = 128
+
+#: what rows are made of: the whole record has more
+Line = UsageLine | TokenUsageRecord
+#: what a call cost, by what is known of it, its model, and when it was admitted, in seconds since the epoch
+Price = Callable[[Counted, str, float], Charge]
+#: where nobody prices
+UNPRICED: Final = Charge(None, None)
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -45,13 +55,20 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     cache_write_tokens: int | None = None
     #: whether ``input_tokens`` has the cached ones in it
     include_cache: bool | None = None
-    #: None: the model has no price, or nobody asked for it
+    #: dollars; None: the model has no price
     cost_usd: float | None = None
+    #: what caps in dollars count, in millionths; of a model without a price by a rule.  None: nobody has priced it yet
+    counted_usd: int | None = None
+
+    @property
+    def unpriced(self) -> bool:
+        """It used something, and what that cost is not known."""
+        return self.cost_usd is None and self.counted("all") > 0
 
     def counted(self, measure: Measure) -> int:
         """What a budget counts, tokens or millionths of a dollar; 0 where nothing is known."""
         if measure == "usd":
-            return round((self.cost_usd or 0.0) * USD_UNIT)
+            return self.counted_usd or 0
         return counted(
             self.input_tokens or 0,
             self.output_tokens or 0,
@@ -63,11 +80,12 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 def row_of(
-    record: TokenUsageRecord, instance: str, *, feature: str | None, cost_usd: float | None = None
+    record: Line, instance: str, *, feature: str | None, price: Price = lambda record, model, at: UNPRICED
 ) -> Row | None:
     """The row of a journal's record; None where the record has no usable time or id (a line that was edited).
 
     :param feature: the feature that the budgets count the call under
+    :param price: what the call cost
     """
     admitted = _milliseconds(record.admitted_at) if record.admitted_at is not None else None
     created_at = _milliseconds(record.timestamp) if admitted is None else admitted
@@ -77,6 +95,7 @@ def row_of(
     unknown = record.unknown or ()
     given = _count(record.input_tokens) if "input_tokens" not in unknown else None
     made = _count(record.output_tokens) if "output_tokens" not in unknown else None
+    charge = price(record, record.model, created_at / 1000)
     return Row(
         request_id,
         instance,
@@ -93,7 +112,8 @@ def row_of(
         _count(record.cache_read_tokens) if "cache_read_tokens" not in unknown else None,
         _count(record.cache_write_tokens) if "cache_write_tokens" not in unknown else None,
         record.input_tokens_include_cache,
-        cost_usd,
+        charge.usd,
+        None if charge.counted is None else min(charge.counted, COUNT_MAX),
     )
 
 
@@ -122,6 +142,33 @@ def _milliseconds(text: str) -> int | None:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def priced(row: Row, price: Price) -> Row:
+    """A row with its cost, by its own counts: they tell less than the record's usage does (how long a cache is kept,
+    how the call was served), and are all there is where that is not at hand."""
+    charge = price(_Facts(row), row.model, row.created_at / 1000)
+    counted_usd = None if charge.counted is None else min(charge.counted, COUNT_MAX)
+    return msgspec.structs.replace(row, cost_usd=charge.usd, counted_usd=counted_usd)
+
+
+class _Facts:
+    """A row as `consumption.of_record` takes it."""
+
+    reasoning_tokens: int | None = None
+    usage: dict[str, Any] | None = None
+
+    def __init__(self, row: Row) -> None:
+        counts = {name: getattr(row, name) for name in _COUNTS}
+        self.provider = row.provider
+        self.input_tokens_include_cache = row.include_cache
+        self.unknown = [name for name, count in counts.items() if count is None]
+        self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens = (
+            count or 0 for count in counts.values()
+        )
+
+
+_COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
 class Difference(msgspec.Struct, frozen=True):
     """Where journal and ledger disagree about a request."""
 
@@ -135,7 +182,9 @@ class Difference(msgspec.Struct, frozen=True):
 
 #: what of a row must be as the journal says.  Not who wrote it down, as a log folder may outlive its installation; and
 #: not the cost, as prices change.
-COMPARED: Final = tuple(name for name in Row.__struct_fields__ if name not in ("request_id", "instance", "cost_usd"))
+COMPARED: Final = tuple(
+    name for name in Row.__struct_fields__ if name not in ("request_id", "instance", "cost_usd", "counted_usd")
+)
 
 
 def differing(journal: Row, ledger: Row) -> tuple[str, ...]:

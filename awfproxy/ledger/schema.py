@@ -78,6 +78,20 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         )""",
         "CREATE INDEX leases_holder ON leases (instance, worker)",
     ),
+    # Rows that are there are priced by their own counts: they have NULL until then (`bookkeeper`).
+    (
+        "ALTER TABLE ai_usage_ledger ADD COLUMN counted_usd BIGINT",
+        "CREATE INDEX ai_usage_ledger_not_priced ON ai_usage_ledger (created_at) WHERE counted_usd IS NULL",
+    ),
+    (
+        "ALTER TABLE leases ADD COLUMN shown BIGINT NOT NULL DEFAULT 0",
+        """CREATE TABLE settled_holders (
+            instance TEXT NOT NULL,
+            worker INTEGER NOT NULL,
+            settled_at DOUBLE PRECISION NOT NULL,
+            PRIMARY KEY (instance, worker)
+        )""",
+    ),
 )
 _SERIAL: Final = {
     "sqlite": "INTEGER PRIMARY KEY",

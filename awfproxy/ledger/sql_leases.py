@@ -1,7 +1,8 @@
 """Windows and leases in SQL: an account is loaded under its lock, changed by `lending`, and what changed is stored.
 
-The lock: on PostgreSQL the window's row, which every transaction takes before it looks at leases, and several of them
-in the order of their keys; on SQLite the one that a writing transaction begins with.
+The lock: on PostgreSQL the window's row, which every transaction takes before it looks at leases, all that it needs by
+one statement and in the order of their keys; on SQLite the one that a writing transaction begins with.  Rows that are
+missing are made before, in the order of their names, because whoever makes one waits for another who makes the same.
 """
 
 from __future__ import annotations
@@ -11,14 +12,30 @@ from copy import copy
 from typing import Any, Final
 
 from msgspec import structs
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from awfproxy.core.budgets import Scope
 from awfproxy.ledger.database import Database
 from awfproxy.ledger.facts import Grant, Held, Holder, Loss, Release, Standing, Window
 from awfproxy.ledger.lending import Account, Lease
-from awfproxy.ledger.tables import leases, windows
+from awfproxy.ledger.tables import leases, settled, windows
+
+#: SQLAlchemy looks at an INSERT's number of rows only where it is told to
+_COUNTED: Final = {"preserve_rowcount": True}
 
 # Statements are made once: to put one together costs as much as to run it.
 
@@ -29,8 +46,14 @@ def _given(table: Table, *names: str) -> ColumnElement[bool]:
 
 _NAMED: Final = select(windows).where(_given(windows, "port", "kind", "name", "period", "measure", "starts_at"))
 _NAMED_LOCKED: Final = _NAMED.with_for_update()
-_HELD: Final = select(leases.c.window_id).where(_given(leases, "instance", "worker"))
-_HELD_LOCKED: Final = select(windows).where(windows.c.id.in_(_HELD)).order_by(windows.c.id).with_for_update()
+_NUMBER: Final = select(windows.c.id).where(_given(windows, "port", "kind", "name", "period", "measure", "starts_at"))
+_HELD: Final = windows.c.id.in_(select(leases.c.window_id).where(_given(leases, "instance", "worker")))
+_NUMBERED: Final = windows.c.id.in_(bindparam("numbers", expanding=True))
+_HELD_LOCKED: Final = select(windows).where(_HELD).order_by(windows.c.id).with_for_update()
+_THESE_LOCKED: Final = select(windows).where(or_(_HELD, _NUMBERED)).order_by(windows.c.id).with_for_update()
+_ENDED: Final = windows.c.ends_at < bindparam("before")
+_OVER: Final = select(windows.c.id).where(_ENDED).order_by(windows.c.id).with_for_update()
+_SETTLED: Final = select(settled.c.settled_at).where(_given(settled, "instance", "worker"))
 _OVERDUE: Final = select(leases.c.window_id).where(leases.c.dead.is_(False), leases.c.expires_at <= bindparam("now"))
 _OVERDUE_LOCKED: Final = select(windows).where(windows.c.id.in_(_OVERDUE)).order_by(windows.c.id).with_for_update()
 _LEASES: Final = select(leases).where(leases.c.window_id.in_(bindparam("ids", expanding=True)))
@@ -62,47 +85,81 @@ class SqlLeases:
         with self._database.read() as connection:
             return sorted(map(_window, connection.execute(select(windows).where(windows.c.ends_at > now))))
 
+    def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
+        with self._database.write() as connection:
+            opened = self._open(connection, [held.window])
+            loaded = _Loaded(connection)
+            loaded.load(_NAMED_LOCKED, _identity(held.window))
+            account = loaded.account(held.window)
+            if _is_settled(connection, holder):
+                return account.stranger(now)
+            rows = self._shown(connection, held.window) if recount and not opened else None
+            grant = account.join(holder, held, rows, now, expires_at)
+            loaded.store()
+        return grant
+
     def borrow(
         self, holder: Holder, held: Held, *, cap: int, need: int, most: int, now: float, expires_at: float
     ) -> Grant:
         with self._database.write() as connection:
-            loaded = self._opened(connection, [held.window])
+            self._open(connection, [held.window])
+            loaded = _Loaded(connection)
+            loaded.load(_NAMED_LOCKED, _identity(held.window))
             account = loaded.account(held.window)
+            if holder not in account.leases and _is_settled(connection, holder):
+                return account.stranger(now)
             grant = account.borrow(holder, held, cap=cap, need=need, most=most, now=now, expires_at=expires_at)
             loaded.store()
         return grant
 
     def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
         with self._database.write() as connection:
-            loaded = self._opened(connection, [held.window])
+            loaded = _Loaded(connection)
+            if not loaded.load(_NAMED_LOCKED, _identity(held.window)):
+                return Account(held.window, 0).stranger(now)
             grant = loaded.account(held.window).give_back(holder, held, now)
             loaded.store()
         return grant
 
     def close_lease(self, holder: Holder, held: Held) -> None:
         with self._database.write() as connection:
-            loaded = self._opened(connection, [held.window])
-            loaded.account(held.window).close(holder, held)
-            loaded.store()
+            loaded = _Loaded(connection)
+            if loaded.load(_NAMED_LOCKED, _identity(held.window)):
+                loaded.account(held.window).close(holder, held)
+                loaded.store()
 
     def heartbeat(self, holder: Holder, helds: Sequence[Held], now: float, expires_at: float) -> list[Grant]:
         with self._database.write() as connection:
-            loaded = self._opened(connection, [held.window for held in helds], holder)
-            grants = [loaded.account(held.window).beat(holder, held, now, expires_at) for held in helds]
+            loaded = _Loaded(connection)
+            loaded.load(_HELD_LOCKED, structs.asdict(holder))
+            grants = []
+            for held in helds:
+                # Of a window of which the holder has no lease it is told so, without a lock on that one.
+                account = loaded.account(held.window) if held.window in loaded else Account(held.window, 0)
+                grants.append(account.beat(holder, held, now, expires_at))
             loaded.store()
         return grants
 
-    def settle_dead(self, holder: Holder, helds: Sequence[Held]) -> list[Loss]:
+    def settle_dead(self, holder: Holder, helds: Sequence[Held], now: float) -> list[Loss]:
         figures = {held.window: held for held in helds}
         with self._database.write() as connection:
-            loaded = self._opened(connection, figures, holder)
+            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+            values = structs.asdict(holder) | {"settled_at": now}
+            put = dialect.insert(settled).values(values).on_conflict_do_nothing()
+            if not connection.execute(put, execution_options=_COUNTED).rowcount:
+                return []
+            self._open(connection, figures)
+            loaded = _Loaded(connection)
+            numbers = [connection.execute(_NUMBER, _identity(window)).scalar_one() for window in figures]
+            loaded.load(_THESE_LOCKED, structs.asdict(holder) | {"numbers": numbers})
             losses = [account.settle(holder, figures.get(account.window)) for account in loaded.accounts()]
             loaded.store()
         return losses
 
     def give_up(self, holder: Holder) -> list[Loss]:
         with self._database.write() as connection:
-            loaded = self._opened(connection, [], holder)
+            loaded = _Loaded(connection)
+            loaded.load(_HELD_LOCKED, structs.asdict(holder))
             losses = [Loss(holder, account.window, account.give_up(holder)) for account in loaded.accounts()]
             loaded.store()
         return losses
@@ -136,18 +193,19 @@ class SqlLeases:
 
     def forget(self, before: float) -> int:
         with self._database.write() as connection:
-            return connection.execute(delete(windows).where(windows.c.ends_at < before)).rowcount
+            connection.execute(delete(settled).where(settled.c.settled_at < before))
+            over = connection.execute(_OVER, {"before": before}).scalars().all()
+            if over:
+                connection.execute(delete(windows).where(windows.c.id.in_(over)))
+        return len(over)
 
-    def _opened(self, connection: Connection, named: Iterable[Window], holder: Holder | None = None) -> _Loaded:
-        """The accounts in which ``holder`` has leases, and those of these windows, made if there are none; locked."""
-        loaded = _Loaded(connection)
-        if holder is not None:
-            loaded.load(_HELD_LOCKED, structs.asdict(holder))
+    def _open(self, connection: Connection, named: Iterable[Window]) -> bool:
+        """Make the accounts of those of these windows that have none, from rows; whether one was made."""
+        opened = False
         for window in sorted(named):
-            if window not in loaded and not loaded.load(_NAMED_LOCKED, _identity(window)):
-                _open_account(connection, window, self._shown(connection, window))
-                loaded.load(_NAMED_LOCKED, _identity(window))
-        return loaded
+            if connection.execute(_NUMBER, _identity(window)).first() is None:
+                opened |= _open_account(connection, window, self._shown(connection, window))
+        return opened
 
 
 class _Loaded:
@@ -175,7 +233,7 @@ class _Loaded:
             return False
         held: dict[int, dict[Holder, Lease]] = {number: {} for number in found}
         for row in self._connection.execute(_LEASES, {"ids": list(found)}):
-            lease = Lease(row.granted, row.spent, row.reserved, row.lost, row.dead, row.expires_at)
+            lease = Lease(row.granted, row.spent, row.shown, row.reserved, row.lost, row.dead, row.expires_at)
             held[row.window_id][Holder(row.instance, row.worker)] = lease
         for number, row in found.items():
             account = Account(_window(row), row.committed, row.lost, row.wanted_until, held[number])
@@ -219,11 +277,16 @@ def _figures(account: Account) -> dict[str, Any]:
     return {"committed": account.committed, "lost": account.lost, "wanted_until": account.wanted_until}
 
 
-def _open_account(connection: Connection, window: Window, shown: int) -> None:
-    """Another process may do the same at once: the first one's stays."""
+def _open_account(connection: Connection, window: Window, shown: int) -> bool:
+    """Another process may do the same at once: the first one's stays.  Whether it is ours."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     values = _identity(window) | {"ends_at": window.end, "committed": shown, "lost": 0, "wanted_until": 0.0}
-    connection.execute(dialect.insert(windows).values(values).on_conflict_do_nothing())
+    put = dialect.insert(windows).values(values).on_conflict_do_nothing()
+    return bool(connection.execute(put, execution_options=_COUNTED).rowcount)
+
+
+def _is_settled(connection: Connection, holder: Holder) -> bool:
+    return connection.execute(_SETTLED, structs.asdict(holder)).first() is not None
 
 
 def _identity(window: Window) -> dict[str, Any]:

@@ -19,18 +19,20 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     case,
     delete,
     func,
     literal,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from awfproxy.core.budgets import USD_UNIT
+from awfproxy.core.budgets import Measure
 from awfproxy.ledger.database import Database
-from awfproxy.ledger.facts import Breakdown, Cost, Measure, Position, Share, Window, ranked
+from awfproxy.ledger.facts import Breakdown, Cost, Position, Share, Window, ranked
 from awfproxy.ledger.interface import BATCH_ROWS
 from awfproxy.ledger.rows import COMPARED, Difference, Row, differing
 from awfproxy.ledger.tables import positions, usage
@@ -38,6 +40,14 @@ from awfproxy.ledger.tables import positions, usage
 _NAMES: Final = Row.__struct_fields__
 _request_id: Final = attrgetter("request_id")
 _COLUMNS: Final = [usage.c[name] for name in _NAMES]
+_PRICE: Final = (
+    update(usage)
+    .where(usage.c.request_id == bindparam("at"), usage.c.counted_usd.is_(None))
+    .values(cost_usd=bindparam("usd"), counted_usd=bindparam("counted"))
+)
+#: by dialect and table: how rows are inserted, in the driver's own words, and whether it takes them as tuples.
+#: Compiled once: SQLAlchemy's own way with parameters takes half of what a row costs
+_inserts: Final[dict[tuple[str, str], tuple[str, bool]]] = {}
 #: SQLAlchemy looks at an INSERT's number of rows only where it is told to
 _COUNTED: Final = {"preserve_rowcount": True}
 #: the same columns without the index, for a journal that is compared; gone with its connection at the latest
@@ -81,11 +91,10 @@ class SqlRows:
     def cost(
         self, port: str, since: float, until: float, *, feature: str | None = None, user: str | None = None
     ) -> Cost:
-        unpriced = usage.c.cost_usd.is_(None)
         query = select(
             func.coalesce(func.sum(usage.c.cost_usd), 0.0),
-            func.coalesce(func.sum(case((unpriced, 1), else_=0)), 0),
-            func.coalesce(func.sum(case((unpriced, _tokens("all")), else_=0)), 0),
+            func.coalesce(func.sum(_unpriced(1)), 0),
+            func.coalesce(func.sum(_unpriced(_tokens("all"))), 0),
         ).where(*_of(port, since, until, feature, user))
         with self._database.read() as connection:
             usd, calls, tokens = connection.execute(query).one()
@@ -96,10 +105,32 @@ class SqlRows:
         found = []
         with self._database.read() as connection:
             for column in (usage.c.feature, usage.c.model, usage.c.user):
-                query = select(column, _sum(measure), func.count()).where(*chosen).group_by(column)
+                usd, unpriced = func.coalesce(func.sum(usage.c.cost_usd), 0.0), func.sum(_unpriced(1))
+                query = select(column, _sum(measure), func.count(), usd, unpriced).where(*chosen).group_by(column)
                 shares = connection.execute(query).all()
-                found.append(ranked(Share(name, int(tokens), int(calls)) for name, tokens, calls in shares))
+                found.append(
+                    ranked(
+                        Share(name, int(tokens), int(calls), float(cost), int(without))
+                        for name, tokens, calls, cost, without in shares
+                    )
+                )
         return Breakdown(*found)
+
+    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
+        chosen = usage.c.counted_usd.is_(None), usage.c.created_at >= _milliseconds(since)
+        query = select(*_COLUMNS).where(*chosen).order_by(usage.c.created_at, usage.c.request_id).limit(most)
+        with self._database.read() as connection:
+            return [Row(*found) for found in connection.execute(query)]
+
+    def price(self, rows: Sequence[Row]) -> None:
+        # in order: two writers of the same rows in another order would each wait for the other's
+        values = [
+            {"at": row.request_id, "usd": row.cost_usd, "counted": row.counted_usd}
+            for row in sorted(rows, key=_request_id)
+        ]
+        if values:
+            with self._database.write() as connection:
+                connection.execute(_PRICE, values)
 
     def rebuild(self, instance: str, since: float, until: float, rows: Iterable[Row]) -> int:
         with self._database.connection() as connection:
@@ -145,10 +176,17 @@ def _upsert(connection: Connection, table: Table) -> Any:
 def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
     if not rows:
         return 0
-    put = _upsert(connection, table).on_conflict_do_nothing()
+    key = connection.dialect.name, table.name
+    if key not in _inserts:
+        put = _upsert(connection, table).on_conflict_do_nothing()
+        compiled = put.compile(dialect=connection.dialect, column_keys=_NAMES)
+        assert not compiled.positional or compiled.positiontup == list(_NAMES)
+        _inserts[key] = str(compiled), compiled.positional
+    statement, positional = _inserts[key]
+    values: Any = msgspec.structs.astuple if positional else msgspec.structs.asdict
     # in order: two writers of the same requests in another order would each wait for the other's
-    values = [msgspec.structs.asdict(row) for row in sorted(rows, key=_request_id)]
-    return connection.execute(put, values, execution_options=_COUNTED).rowcount
+    prepared = [values(row) for row in sorted(rows, key=_request_id)]
+    return connection.exec_driver_sql(statement, prepared, execution_options=_COUNTED).rowcount
 
 
 def _one(connection: Connection, query: Select[Any]) -> int:
@@ -161,9 +199,14 @@ def _tokens(measure: Measure) -> ColumnElement[int]:
     if measure == "reported":
         return tokens
     if measure == "usd":
-        return func.round(func.coalesce(usage.c.cost_usd, 0.0) * USD_UNIT)
+        return func.coalesce(usage.c.counted_usd, 0)
     cached = func.coalesce(usage.c.cache_read_tokens, 0) + func.coalesce(usage.c.cache_write_tokens, 0)
     return tokens + case((usage.c.include_cache.is_(False), cached), else_=0)
+
+
+def _unpriced(amount: int | ColumnElement[int]) -> ColumnElement[int]:
+    """This amount for a row that is `Row.unpriced`; else 0."""
+    return case((and_(usage.c.cost_usd.is_(None), _tokens("all") > 0), amount), else_=0)
 
 
 def _sum(measure: Measure) -> ColumnElement[int]:

@@ -43,8 +43,13 @@ usage: Final = Table(
     Column("cache_write_tokens", BigInteger),
     Column("include_cache", Boolean),
     Column("cost_usd", Double),
+    Column("counted_usd", BigInteger),
 )
 Index("ai_usage_ledger_port_created_at", usage.c.port, usage.c.created_at)
+_NOT_PRICED: Final = usage.c.counted_usd.is_(None)
+Index(
+    "ai_usage_ledger_not_priced", usage.c.created_at, sqlite_where=_NOT_PRICED, postgresql_where=_NOT_PRICED
+)
 
 positions: Final = Table(
     "journal_positions",
@@ -94,5 +99,14 @@ leases: Final = Table(
     Column("lost", BigInteger, nullable=False),
     Column("dead", Boolean, nullable=False),
     Column("expires_at", Double, nullable=False),
+    Column("shown", BigInteger, nullable=False, server_default="0"),
 )
 Index("leases_holder", leases.c.instance, leases.c.worker)
+
+settled: Final = Table(
+    "settled_holders",
+    metadata,
+    Column("instance", Text, primary_key=True),
+    Column("worker", Integer, primary_key=True),
+    Column("settled_at", Double, nullable=False),
+)

@@ -11,10 +11,10 @@ from awfproxy.core.budgets import Budget
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Database, Port, Proxy, Settings, Upstream
-from awfproxy.report.table import visible
+from awfproxy.report.escaping import visible
 
 #: Fields that are no keys of the file: what a table's name or the lack of a key says.
-_NO_KEYS = ("name", "keyless")
+_NO_KEYS = ("name", "keyless", "webhook_proxy")
 
 
 def effective(settings: Settings, form: str) -> str:

@@ -1,7 +1,8 @@
 """The lines of JSONL files, wherever they are: plain, gzip or zstd, files, folders, standard input.
 
 Rules: a compressed file is known by its first bytes, not by its name; nothing is read whole, and no line longer than
-`LINE_MAX` is held; what cannot be read is counted and told, and never stops the rest.
+`LINE_MAX` is held, whatever a compressed file unpacks to; what cannot be read is counted and told, and never stops the
+rest.
 """
 
 import gzip
@@ -9,56 +10,119 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import IO, Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, Final, cast
 
 #: Bytes of the longest line that is read: records have at most some tens of KB.
-LINE_MAX = 1024 * 1024
+LINE_MAX: Final = 1024 * 1024
+#: Bytes read at once: a larger piece is no faster, and falls out of the processor's cache.
+BUFFER: Final = 64 * 1024
+#: The largest window of a zstd file, as RFC 8878 section 3.1.1.1.2 recommends for decoders; `zstd` goes beyond it with
+#: --ultra and --long only.
+WINDOW_LOG_MAX: Final = 23
+#: Lines, and blocks of them, between two calls of `progress`.
+PROGRESS_LINES: Final = 8192
+PROGRESS_BLOCKS: Final = 128
 
 #: Standard input, as a path.
-STDIN = "-"
+STDIN: Final = "-"
 
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 
 class Lines:
     """All lines of all sources, one pass; afterwards the counts say what was left out."""
 
-    def __init__(self, files: Sequence[str], stdin: IO[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        files: Sequence[str],
+        stdin: IO[bytes] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         """
         :param files: paths of files, or "-".
         :param stdin: what "-" means; the process's own standard input if None.
+        :param progress: told now and then how many bytes of the files have been read, as they are on the disk
         """
         self._files = files
         self._stdin = stdin
+        self._progress = progress
+        #: bytes of the files that have been read to their end
+        self._done = 0
         #: lines longer than `LINE_MAX`
         self.too_long = 0
         #: whole sentences about files that could not be read, or not to their end
         self.troubles: list[str] = []
 
     def __iter__(self) -> Iterator[bytes]:
+        return self._through(self._lines_of)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The same lines, many in one piece: each piece ends with a line, of which only a file's last may lack its
+        newline."""
+        return self._through(self._blocks_of)
+
+    def _through(self, read: Callable[[IO[bytes]], Iterator[bytes]]) -> Iterator[bytes]:
         for path in self._files:
             try:
                 if path == STDIN:
-                    yield from self._of(self._stdin or sys.stdin.buffer)
+                    yield from read(self._stdin or sys.stdin.buffer)
                 else:
-                    with open(path, "rb") as file:
-                        yield from self._of(file)
-            except (EOFError, OSError, zlib.error, _zstd_error()) as error:
+                    with open(path, "rb", buffering=BUFFER) as file:
+                        yield from read(file)
+                        self._done += file.tell()
+            except broken_file_errors() as error:
                 # A live file's compression ends in the middle; everything before has been read.
-                what = getattr(error, "strerror", None) or str(error) or type(error).__name__
-                self.troubles.append(f"{path}: not read to its end: {what}.")
+                self.troubles.append(f"{path}: not read to its end: {reason_of(error)}.")
 
-    def _of(self, file: IO[bytes]) -> Iterator[bytes]:
-        stream = _decompressed(file)
-        while line := stream.readline(LINE_MAX + 1):
-            if len(line) <= LINE_MAX:
-                yield line
+    def _lines_of(self, file: IO[bytes]) -> Iterator[bytes]:
+        readline = decompressed(file).readline
+        most = LINE_MAX + 1
+        count = 0
+        while line := readline(most):
+            if len(line) == most:
+                self.too_long += 1
+                while line and not line.endswith(b"\n"):
+                    line = readline(most)
                 continue
-            self.too_long += 1
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(LINE_MAX)
+            yield line
+            count += 1
+            if not count % PROGRESS_LINES:
+                self._tell(file)
+
+    def _blocks_of(self, file: IO[bytes]) -> Iterator[bytes]:
+        # One read of the file at a time: what was read before it breaks off must not be lost.
+        read = cast("io.BufferedReader", decompressed(file)).read1
+        # the beginning of a line whose end is not read yet; None: it was too long, and goes on
+        begun: bytes | None = b""
+        count = 0
+        while block := read(BUFFER):
+            count += 1
+            if not count % PROGRESS_BLOCKS:
+                self._tell(file)
+            first, end = block.find(b"\n") + 1, block.rfind(b"\n") + 1
+            if begun is None:
+                if first:
+                    begun = b""
+                    if first < end:
+                        yield block[first:end]
+            elif len(begun) + (first or len(block)) > LINE_MAX:
+                self.too_long += 1
+                if first < end:
+                    yield block[first:end]
+                begun = b"" if first else None
+            elif first:
+                yield begun + block[:end]
+                begun = b""
+            if begun is not None:
+                begun += block[end:]
+        if begun:
+            yield begun
+
+    def _tell(self, file: IO[bytes]) -> None:
+        if self._progress is not None and file.seekable():
+            self._progress(self._done + file.tell())
 
 
 def find_files(paths: Sequence[str], prefix: str, but: str) -> list[str]:
@@ -79,13 +143,37 @@ def find_files(paths: Sequence[str], prefix: str, but: str) -> list[str]:
     return found
 
 
-def _decompressed(file: IO[bytes]) -> IO[bytes]:
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file))
+def size_of(files: Sequence[str]) -> int:
+    """Bytes of all the files that have a size, as they are on the disk."""
+    size = 0
+    for path in files:
+        try:
+            size += os.path.getsize(path) if path != STDIN and os.path.isfile(path) else 0
+        except OSError:
+            continue  # gone between the two looks; reading it will tell
+    return size
+
+
+def broken_file_errors() -> tuple[type[BaseException], ...]:
+    """What reading a file may raise that is no defect of ours, for an `except`."""
+    return EOFError, OSError, zlib.error, _zstd_error()
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a file could not be read, in words."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def decompressed(file: IO[bytes]) -> IO[bytes]:
+    """What is in a file, gzip or zstd or plain, by its first bytes; has `peek`."""
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file), BUFFER)
     start = buffered.peek(4)[:4]
     if start.startswith(_GZIP):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
+        return cast("IO[bytes]", io.BufferedReader(gzip.GzipFile(fileobj=buffered), BUFFER))
     if start == _ZSTD:
-        return cast("IO[bytes]", _zstd().ZstdFile(buffered))
+        zstd = _zstd()
+        options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
+        return cast("IO[bytes]", io.BufferedReader(zstd.ZstdFile(buffered, options=options), BUFFER))
     return buffered
 
 

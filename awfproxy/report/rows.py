@@ -1,105 +1,155 @@
 """One line of token-usage.jsonl, as far as reports need it.
 
 Rules: files of AWF's own api-proxy are read as well as ours.  A count that is absent, or that the record's `unknown`
-names, is None: unknown, and never 0.  A line that is no such record is not an error, but it is told apart: of another
-kind (`OTHER`), or broken (`BROKEN`).
+names, is not known, and never 0.  A line that is no such record is not an error, but it is told why (`REASONS`).
 """
 
-from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Collection, Iterable
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-#: More tokens than any call can use; a number above it is a mistake.
-COUNT_MAX = 10**12
+from awfproxy.core.fields import COUNT_MAX
 
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 
 #: The counts of a record, in the order in which they are shown.
-COUNTS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
 
-#: What `read_row` answers for a line that is a record of some other kind.
+Reason = Literal["other", "malformed", "mistyped", "countless"]
+#: A record of some other kind (requests.jsonl).
 OTHER: Final = "other"
-#: What it answers for a line that is no record at all.
-BROKEN: Final = "broken"
+#: No JSON object: torn, or never one.
+MALFORMED: Final = "malformed"
+#: A JSON object in which something is of another type than in any record, or a count that nobody can mean.
+MISTYPED: Final = "mistyped"
+#: An object without any counts.
+COUNTLESS: Final = "countless"
+REASONS: Final = (OTHER, MALFORMED, MISTYPED, COUNTLESS)
 
 #: Providers whose input tokens do not count the cached ones, for records that do not say (AWF's).
-_APART = frozenset({"anthropic", "bedrock"})
+APART: Final = frozenset({"anthropic", "bedrock"})
 
 
-class Row(msgspec.Struct, gc=False):
-    """A record's fields; None where it does not say."""
+class Counted(msgspec.Struct, gc=False):
+    """What every report of usage needs of a record; None where it does not say.  In the order of the record, in which
+    members are found fastest."""
 
-    event: str | None = None
-    request_id: str | None = None
     timestamp: str | None = None
+    request_id: str | None = None
     provider: str | None = None
     model: str | None = None
-    port: str | None = None
-    user: str | None = None
-    feature: str | None = None
-    run: str | None = None
-    conversation: str | None = None
-    outcome: str | None = None
-    usage_source: str | None = None
     input_tokens: Count | None = None
     output_tokens: Count | None = None
     cache_read_tokens: Count | None = None
     cache_write_tokens: Count | None = None
+    usage_source: str | None = None
+    event: Literal["token_usage"] | None = None
     reasoning_tokens: Count | None = None
     input_tokens_include_cache: bool | None = None
     unknown: tuple[str, ...] | None = None
+    admitted_at: str | None = None
+
+    @property
+    def when(self) -> str | None:
+        """The time that the call belongs to: its admission, as in budgets; AWF's records know only the end."""
+        return self.admitted_at or self.timestamp
+
+    @property
+    def includes_cache(self) -> bool:
+        """Whether `input_tokens` counts the cached ones too: by the record's word, else by its provider."""
+        if self.input_tokens_include_cache is None:
+            return self.provider not in APART
+        return self.input_tokens_include_cache
 
     @property
     def all_input_tokens(self) -> int | None:
         """Everything the model read, cached or not: comparable between providers, as `input_tokens` is not."""
         if self.input_tokens is None:
             return None
-        included = self.input_tokens_include_cache
-        if included is None:
-            included = self.provider not in _APART
-        if included:
+        if self.includes_cache:
             return self.input_tokens
         return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
 
+    def forget_unknown(self) -> None:
+        """Makes every count None that `unknown` names."""
+        for name in self.unknown or ():
+            if name in COUNTS:
+                setattr(self, name, None)
 
-_decode = msgspec.json.Decoder(Row).decode
+
+class Row(Counted):
+    """A record's fields; None where it does not say."""
+
+    outcome: str | None = None
+    port: str | None = None
+    user: str | None = None
+    feature: str | None = None
+    run: str | None = None
+    conversation: str | None = None
 
 
-def read_row(line: bytes) -> Row | Literal["other", "broken"]:
-    """The row of a line of token-usage.jsonl."""
-    try:
-        row = _decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return BROKEN
-    if row.event != "token_usage" and row.event is not None:
-        return OTHER
-    if row.input_tokens is None and row.output_tokens is None:
-        return BROKEN
-    for name in row.unknown or ():
-        if name in COUNTS:
-            setattr(row, name, None)
+class UsageRow(Row):
+    """A row with the provider's own usage object: a dictionary, or whatever else the line has there."""
+
+    usage: Any = None
+
+
+#: members of a row that only groups and filters need
+LABELS: Final = frozenset(Row.__struct_fields__) - frozenset(Counted.__struct_fields__)
+
+R = TypeVar("R", bound=Counted)
+
+
+def read_row(line: bytes) -> Row | Reason:
+    """The row of a line of token-usage.jsonl, or why it is none.  Unknown counts are None."""
+    row = decoded(line, _decode_row)
+    if not isinstance(row, str):
+        row.forget_unknown()
     return row
 
 
-def day(row: Row) -> str | None:
-    """The UTC day of the record's time, "2026-01-31"."""
-    when = _utc(row.timestamp)
-    return when[:10] if when else None
+def read_usage_row(line: bytes) -> UsageRow | Reason:
+    """The same, with `usage`."""
+    row = decoded(line, _decode_usage)
+    if not isinstance(row, str):
+        row.forget_unknown()
+    return row
 
 
-def hour(row: Row) -> str | None:
-    """The UTC hour of the record's time, "2026-01-31T17:00Z"."""
-    when = _utc(row.timestamp)
-    return f"{when[:13]}:00Z" if when else None
-
-
-def _utc(timestamp: str | None) -> str | None:
-    if timestamp is None:
-        return None
+def decoded(line: bytes, decode: Callable[[bytes], R]) -> R | Reason:
+    """What the line is for this decoder; counts are as they stand."""
     try:
-        when = datetime.fromisoformat(timestamp)
-        return (when if when.tzinfo is None else when.astimezone(UTC)).isoformat()
-    except (ValueError, OverflowError):  # no time at all; or one of another zone at the very ends of the calendar
-        return None
+        row = decode(line)
+    except msgspec.ValidationError:
+        return _kind(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MALFORMED
+    return COUNTLESS if row.input_tokens is None and row.output_tokens is None else row
+
+
+def _kind(line: bytes) -> Reason:
+    """Why a line of JSON is no record of token usage."""
+    try:
+        event = _decode_event(line).event
+    except msgspec.ValidationError:
+        return MISTYPED
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MALFORMED  # beyond what was mistyped
+    return OTHER if isinstance(event, str) and event != "token_usage" else MISTYPED
+
+
+def unknown_counts(names: Iterable[str] | None, absent: Collection[str] = ()) -> tuple[str, ...]:
+    """The counts among the names, each once and in the order of `COUNTS`."""
+    wanted = {*(names or ()), *absent}
+    return tuple(name for name in COUNTS if name in wanted)
+
+
+class _Event(msgspec.Struct):
+    event: Any = None
+
+
+_decode_event: Final = msgspec.json.Decoder(_Event).decode
+_decode_row: Final = msgspec.json.Decoder(Row).decode
+_decode_usage: Final = msgspec.json.Decoder(UsageRow).decode

@@ -1,31 +1,37 @@
 """A table of cells, for a terminal, GitHub's markdown, or a spreadsheet.
 
-Rules: every text in a cell may have been chosen by an attacker (a model's name, a label).  Nothing in it can move the
-cursor, change what is beside it, mention a person, make a link, or become a formula.
+Rules: every text in a cell may have been chosen by an attacker and goes through `escaping`.  On a terminal a table is
+never wider than it: columns are left out in the order of their `drop`, and that is said; names are folded, not cut,
+because a cut one could be taken for another.
 """
 
 import csv
 import io
-import unicodedata
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-#: Unicode categories that do not show, or that change how others show: controls, formats (right-to-left marks among
-#: them), surrogates, private use, line and paragraph separators, unassigned.
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-
-#: How a cell begins that a spreadsheet takes for a formula (OWASP, CSV injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+from awfproxy.report.escaping import csv_cell, markdown_code, short, visible
 
 #: Lines under the head and over the foot, and none else; the eight rows are those of `rich.box.Box`.
-_LINES = "    \n    \n ── \n    \n    \n ── \n    \n    \n"
+_LINES: Final = "    \n    \n ── \n    \n    \n ── \n    \n    \n"
+#: columns of a terminal between two columns of a table
+_GAP: Final = 2
+#: wide enough for everything
+_UNLIMITED: Final = 1_000_000_000
+#: columns of a terminal down to which names are folded before a column is left out
+_NAME_READABLE: Final = 20
+#: below which a folded name could not be read any more; the table is wider than the terminal then
+_NAME_LEAST: Final = 8
 
 
 class Column(msgspec.Struct, frozen=True):
     title: str
     #: figures stand on the right
     figures: bool = False
+    #: what is left out first where the terminal is too narrow: the greatest; 0 never is
+    drop: int = 0
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -35,75 +41,126 @@ class Table(msgspec.Struct, frozen=True):
     rows: Sequence[tuple[str, ...]]
     total: tuple[str, ...] | None = None
 
+    def without(self, place: int) -> "Table":
+        """The table without one of its columns."""
 
-def visible(text: str) -> str:
-    """The text with everything that does not show written out (`\\x1b`, `\\u202e`)."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(char) if unicodedata.category(char) in _UNSEEN else char for char in text)
+        def rest(row: tuple[str, ...]) -> tuple[str, ...]:
+            return row[:place] + row[place + 1 :]
+
+        columns = self.columns[:place] + self.columns[place + 1 :]
+        return Table(columns, [rest(row) for row in self.rows], None if self.total is None else rest(self.total))
 
 
-def pretty(table: Table) -> str:
-    """Aligned columns for a terminal, as wide as they need."""
+def pretty(table: Table, width: int | None = None) -> str:
+    """Aligned columns for a terminal.
+
+    :param width: columns that the terminal has; None: as wide as the table needs
+    """
     # Imported here: the other formats do without, and `awf --help` even more so.
     from rich.box import Box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(box=Box(_LINES), show_footer=table.total is not None, show_edge=False, pad_edge=False)
-    totals = table.total or ("",) * len(table.columns)
-    for column, total in zip(table.columns, totals, strict=True):
+    shown = Table(
+        table.columns,
+        [tuple(visible(short(cell)) for cell in row) for row in table.rows],
+        None if table.total is None else tuple(visible(short(cell)) for cell in table.total),
+    )
+
+    def natural(table: Table) -> list[int]:
+        rows = [tuple(column.title for column in table.columns), *table.rows, *([table.total] if table.total else [])]
+        return [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+
+    titles = [column.title for column in shown.columns]
+    widths = natural(shown)
+    while width is not None and _least(shown.columns, widths) > width:
+        drop, place = max(((column.drop, place) for place, column in enumerate(shown.columns)), default=(0, 0))
+        if drop == 0:
+            break
+        shown = shown.without(place)
+        del widths[place]
+    if width is not None:
+        widths = _folded(shown.columns, widths, width)
+
+    drawn = RichTable(
+        box=Box(_LINES), show_footer=shown.total is not None, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    totals = shown.total or ("",) * len(shown.columns)
+    for column, total, wide in zip(shown.columns, totals, widths, strict=True):
         drawn.add_column(
             Text(column.title),
-            footer=Text(visible(total)),
+            footer=Text(total),
             justify="right" if column.figures else "left",
-            no_wrap=True,
+            no_wrap=column.figures,
+            overflow="fold",
+            width=wide,
         )
-    for row in table.rows:
-        drawn.add_row(*(Text(visible(cell)) for cell in row))
+    for row in shown.rows:
+        drawn.add_row(*(Text(cell) for cell in row))
     out = io.StringIO()
-    # Wide enough for anything: a name that was cut could be taken for another.
-    unlimited = Console(file=out, width=1_000_000_000, color_system=None, legacy_windows=False)
-    unlimited.print(drawn)
-    return "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines()) + "\n"
+    Console(file=out, width=_UNLIMITED, color_system=None, legacy_windows=False).print(drawn)
+    text = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines()) + "\n"
+    kept = {column.title for column in shown.columns}
+    dropped = [title for title in titles if title not in kept]
+    return text + (f"Not shown, for want of room: {', '.join(dropped)}.\n" if dropped else "")
+
+
+def _least(columns: Sequence[Column], widths: Sequence[int]) -> int:
+    """How wide the table is with its names folded as far as they stay readable."""
+    least = (
+        wide if column.figures else min(wide, _NAME_READABLE) for column, wide in zip(columns, widths, strict=True)
+    )
+    return sum(least) + _GAP * (len(widths) - 1)
+
+
+def _folded(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+    """Widths with which the table fits, names folded from the longest on; figures keep theirs."""
+    widths = list(widths)
+    over = sum(widths) + _GAP * (len(widths) - 1) - width
+    while over > 0:
+        wide, place = max(
+            ((wide, place) for place, wide in enumerate(widths) if not columns[place].figures), default=(0, 0)
+        )
+        if wide <= _NAME_LEAST:
+            break
+        widths[place] -= 1
+        over -= 1
+    return widths
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table; names stand as code, in which nothing is markup, a mention or a link."""
+    """A GitHub table; names stand as code, in which nothing is markup, a mention or a link.  Titles, figures and totals
+    are ours and stand as they are."""
     lines = [
         "| " + " | ".join(column.title for column in table.columns) + " |",
         "|" + "|".join("--:" if column.figures else "---" for column in table.columns) + "|",
     ]
     for row in table.rows:
-        cells = (cell if column.figures else _code(cell) for column, cell in zip(table.columns, row, strict=True))
+        cells = (
+            cell if column.figures else markdown_code(short(cell))
+            for column, cell in zip(table.columns, row, strict=True)
+        )
         lines.append("| " + " | ".join(cells) + " |")
     if table.total is not None:
         lines.append("| " + " | ".join(f"**{cell}**" if cell else "" for cell in table.total) + " |")
     return "\n".join(lines) + "\n"
 
 
+def details(summary: str, body: str) -> str:
+    """Markdown that GitHub shows folded.
+
+    :param summary: one line of markdown text, with every name in it escaped
+    """
+    return f"<details>\n<summary>{summary}</summary>\n\n{body.rstrip()}\n\n</details>\n"
+
+
 def as_csv(titles: Sequence[str], rows: Sequence[Sequence[str | int | float | None]]) -> str:
-    """Comma-separated values; None is an empty cell."""
+    """Comma-separated values by RFC 4180; None is an empty cell, numbers are numbers."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(titles)
+    writer = csv.writer(out)
+    writer.writerow([csv_cell(title) for title in titles])
     for row in rows:
-        writer.writerow(["" if cell is None else _no_formula(cell) if isinstance(cell, str) else cell for cell in row])
+        writer.writerow(["" if cell is None else csv_cell(cell) if isinstance(cell, str) else cell for cell in row])
     return out.getvalue()
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _code(text: str) -> str:
-    # A pipe ends the cell even within code, so GitHub wants it escaped; a backtick would end the code.
-    inner = visible(text).replace("`", "'").replace("|", "\\|").strip()
-    return f"`{inner}`" if inner else ""
-
-
-def _no_formula(text: str) -> str:
-    text = visible(text)
-    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -38,16 +38,17 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
     answer = call.answer
     scanner = answer.scanner if answer is not None else None
     reading = scanner.reading if scanner is not None else None
-    route, labels, refusal = call.route, call.labels, call.refusal
+    request, exchange, refusal = call.request, call.exchange, call.refusal
+    route, labels, facts = request.route, request.labels, request.facts
     kind = route.kind
-    background = call.facts.background is True and kind is not None and kind.may_go_on
+    background = kind is not None and (kind.deferred or (kind.may_go_on and facts.background is True))
     begun = ended = None
     if reading is not None and reading.object_id is not None and kind is not None:
         begun, ended = _work(call, port, kind, reading, background)
     source, reason = judge(
         call.outcome,
         model_call=None if kind is None or ended is not None else kind.model_call,
-        sent=call.sent,
+        sent=exchange is not None and exchange.sent,
         status=call.status if answer is not None else None,
         reading=reading,
         path_known=kind is not None,
@@ -57,7 +58,7 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         port.tally.scan_error(SCANNER_FAILED)
         if source != "reported":
             reason = SCANNER_FAILED
-    request_model = call.facts.model or route.model
+    request_model = facts.model or route.model
     model = (reading.model if reading is not None else None) or request_model
     duration = ended_at - call.began
     provider = port.provider
@@ -67,38 +68,40 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         milliseconds(duration),
     )  # fmt: skip
     record.usage_reason = reason
-    record.method = call.method.decode("ascii", "replace") or None
+    record.method = request.method.decode("ascii", "replace") or None
     record.path = route.path or None
     record.status = call.status
-    record.streaming = call.streaming if reading is None else _STREAMED.get(reading.framing, call.streaming)
+    record.streaming = request.streaming if reading is None else _STREAMED.get(reading.framing, request.streaming)
     if model is not None:
         record.model = clip(model, MODEL_MAX)
     if request_model is not None:
         record.request_model = record.model if request_model is model else clip(request_model, MODEL_MAX)
-    record.request_bytes = call.request_bytes
-    record.admitted_at = timestamp(call.admitted_at)
-    record.attempts = call.attempts
-    ttfb = None
+    record.request_bytes = request.size
+    record.admitted_at = timestamp(call.arrived_at if request.admitted is None else request.admitted.at)
+    ttfb = overhead = None
     response_bytes = 0
     if answer is not None:
         record.response_bytes = response_bytes = answer.bytes
-        record.framing = call.upstream_framing
-        record.billing = call.billing
-        if call.upstream_request_id is not None:
-            record.upstream_request_id = call.upstream_request_id.decode("ascii")
-    if call.first_byte_at is not None:
-        ttfb = call.first_byte_at - call.began
-        record.ttfb_ms = milliseconds(ttfb)
+    if exchange is not None:
+        overhead = exchange.overhead
+        record.attempts = exchange.attempts
+        record.framing = exchange.framing
+        record.billing = exchange.billing
+        if exchange.upstream_request_id is not None:
+            record.upstream_request_id = exchange.upstream_request_id.decode("ascii")
+        if exchange.first_byte_at is not None:
+            ttfb = exchange.first_byte_at - call.began
+            record.ttfb_ms = milliseconds(ttfb)
+        if exchange.connect_seconds is not None:
+            record.connect_ms = milliseconds(exchange.connect_seconds)
     if refusal is not None:
         record.refusal = refusal.type
         record.refusal_code = refusal.code
     record.reason = call.reason
-    if call.queue_seconds is not None:
-        record.queue_ms = milliseconds(call.queue_seconds)
-    if call.connect_seconds is not None:
-        record.connect_ms = milliseconds(call.connect_seconds)
-    if call.client_request_id is not None:
-        record.client_request_id = call.client_request_id.decode("ascii")
+    if request.queue_seconds is not None:
+        record.queue_ms = milliseconds(request.queue_seconds)
+    if request.client_request_id is not None:
+        record.client_request_id = request.client_request_id.decode("ascii")
     if kind is not None:
         record.feature = kind.name if ended is None else kind.shows or kind.name
     record.response_id_hash = begun or ended
@@ -108,18 +111,18 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         record.run = labels.run
         record.conversation = labels.conversation
         record.initiator = labels.initiator
-    hints = call.hints
+    hints = request.hints
     if hints is not None and record.conversation is None:
         record.conversation = hints.session
     if provider.interaction_id:  # Copilot
         record.x_initiator = _INITIATORS.get(labels.initiator)
     usage_line = None
-    spent = _spent(call, kind, source, reason, reading, late=ended is not None)
+    spent = _spent(call, kind, source, reason, reading, model, late=ended is not None)
     if source != "none":
         guess = None
-        if source == "estimated" or (not spent.final and call.admitted is not None and call.admitted.estimates):
-            guess = estimate("" if kind is None else kind.name, call.facts, call.prompt_bytes, scanner)
-            spent = msgspec.structs.replace(spent, delivered=_sum(guess))
+        if source == "estimated" or (not spent.final and request.admitted is not None and request.admitted.estimates):
+            guess = estimate("" if kind is None else kind.name, facts, request.prompt_bytes, scanner)
+            spent = msgspec.structs.replace(spent, delivered=_sum(guess), delivered_output=guess[1] or 0)
         if reading is not None and reading.object_id is not None:
             hints = hints or Hints()
             hints.response_id_hash = port.keyed_hash(reading.object_id)  # what the next request may go on from
@@ -131,17 +134,24 @@ def record_lines(call: Call, port: Port, ended_at: float) -> tuple[bytes | None,
         for name, count in reading.errors.items():
             tally.scan_error(name, count)
     tally.ended(
-        model, call.outcome, call.status, duration, ttfb, call.overhead, call.request_bytes, response_bytes,
+        model, call.outcome, call.status, duration, ttfb, overhead, request.size, response_bytes,
         reading.usage if reading is not None and source in ("reported", "partial") else None, source, reason,
     )  # fmt: skip
     return usage_line, encode(record), spent
 
 
 def _spent(
-    call: Call, kind: Kind | None, source: Source, reason: str | None, reading: Reading | None, *, late: bool
+    call: Call,
+    kind: Kind | None,
+    source: Source,
+    reason: str | None,
+    reading: Reading | None,
+    model: str | None,
+    *,
+    late: bool,
 ) -> Spent:
     """What is known of what the call used, but for an estimate."""
-    if call.admitted is None:
+    if call.request.admitted is None:
         return NOTHING
     usage = reading.usage if reading is not None and source in ("reported", "partial") else None
     whole = usage is not None and usage.input_tokens is not None and (
@@ -155,6 +165,7 @@ def _spent(
         delivered=None if reason == SCANNER_FAILED or reason in UNREADABLE else 0,
         only_reported=kind is not None and kind.model_call is None and call.outcome == COMPLETE,
         late=late,
+        model=model,
     )
 
 
@@ -177,7 +188,7 @@ def _work(
         name = port.keyed_hash(begun)
         port.works.began(name)
         return name, None
-    work = call.route.work or (reading.object_id if kind.may_go_on and len(port.works) else None)
+    work = call.request.route.work or (reading.object_id if kind.may_go_on and len(port.works) else None)
     if work is not None and is_over(work, reading) and (reading.final or call.outcome == COMPLETE):
         name = port.keyed_hash(work)
         if port.works.ended(name):

@@ -28,7 +28,7 @@ _OF_RATES: Final = Budget()
 class Admitted:
     """A call that was let in, until `settle`."""
 
-    __slots__ = ("_admission", "_demand", "_held", "_rates", "_settled", "_stamps", "_tokens", "at")
+    __slots__ = ("_admission", "_demand", "_held", "_rates", "_settled", "_stamps", "_tokens", "_usd", "at")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Admitted:
         demand: Demand,
         at: float,
         held: list[tuple[Allowance, int, Reservation]],
+        usd: list[tuple[Allowance, int, Reservation]],
         rates: Sequence[Rates],
         stamps: list[int],
         tokens: int,
@@ -44,7 +45,10 @@ class Admitted:
         self.at = at
         self._admission = admission
         self._demand = demand
+        #: of budgets in tokens, those that are off too
         self._held = held
+        #: of caps in dollars
+        self._usd = usd
         self._rates = rates
         self._stamps = stamps
         self._tokens = tokens
@@ -56,9 +60,14 @@ class Admitted:
         return any(allowance.budget.mode == "learned" for allowance, _, _ in self._held) or bool(self._tokens)
 
     @property
+    def strict(self) -> bool:
+        """A strict budget covers it: what it may use if it is sent once."""
+        return any(allowance.budget.mode == "strict" and allowance.budget.enabled for allowance, _, _ in self._held)
+
+    @property
     def notice(self) -> bytes | None:
         """What `X-AWF-Budget` says: of the first budget whose soft cap is passed; None: of none."""
-        return self._admission.notice([allowance for allowance, _, _ in self._held])
+        return self._admission.standings.notice([allowance for allowance, _, _ in self._held])
 
     def settle(self, spent: Spent) -> None:
         """The call is over: once."""
@@ -70,12 +79,18 @@ class Admitted:
             used = due(_OF_RATES, self._tokens, spent)
             for rates, stamp in zip(self._rates, self._stamps, strict=True):
                 rates.settle(stamp, used - self._tokens)
+        usd = self._usd
         for allowance, amount, reservation in self._held:
+            beside = allowance.dollars
+            if beside is not None and beside.counts and all(each is not beside for each, _, _ in usd):
+                usd.append((beside, 0, beside.overdraw(self.at)))  # it was switched on meanwhile
             try:  # what one budget trips over must not stay reserved in the others
                 admission.released(allowance, demand.user, amount)
                 allowance.settle(reservation, due(allowance.budget, amount, spent))
             except Exception:
                 log.failure("a call could not be settled with a budget")
+        if usd:
+            admission.dollars.settle(usd, demand, spent, admission.released)
         if spent.late and not self._held:
             admission.charge_late(demand, spent)
         if spent.final and spent.usage is not None and demand.may_spend:
@@ -86,8 +101,8 @@ class Waiting:
     """A call that waits; `cancel` it when it ends."""
 
     __slots__ = (
-        "_cancelled", "_deliver", "amounts", "demand", "line", "rates", "result", "timer", "tokens", "uncovered",
-        "user",
+        "_cancelled", "_deliver", "amounts", "demand", "line", "priced", "rates", "result", "timer", "tokens",
+        "uncovered", "user",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +118,8 @@ class Waiting:
         self.amounts = amounts
         self.rates = rates
         self.tokens = tokens
+        #: it does not wait for a price
+        self.priced = bool(amounts)
         #: budgets that are passed without cover, because the ledger cannot be reached
         self.uncovered: set[Allowance] = set()
         self.line: WaitingLine | None = None
@@ -112,8 +129,13 @@ class Waiting:
         self._deliver = deliver
         self._cancelled = False
 
+    @property
+    def over(self) -> bool:
+        """It has been decided, or cancelled."""
+        return self._cancelled or self.result is not None
+
     def amount(self, allowance: Allowance) -> int:
-        """Tokens that it needs of this budget."""
+        """What it needs of this budget."""
         return next(amount for each, amount in self.amounts if each is allowance)
 
     def decide(self, result: Admitted | Refusal, clock: IReactorTime) -> None:
@@ -129,9 +151,13 @@ class Waiting:
         if isinstance(self.result, Admitted):
             self.result.settle(Spent())
 
-    def _stop(self) -> None:
+    def stop_timer(self) -> None:
+        """Nothing is waited for by the clock."""
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
+
+    def _stop(self) -> None:
+        self.stop_timer()
         line, self.line = self.line, None
         if line is not None:
             line.leave(self)

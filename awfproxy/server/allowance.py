@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from awfproxy.core.budgets import Budget, Scope
+from awfproxy.core.budgets import Budget, Cap, Scope
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +32,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     lent: int
     #: the hard cap
     cap: int
-    soft_cap: int
+    #: None: there is none
+    soft_cap: int | None
     #: seconds since the epoch
     window_start: int
     window_end: int
@@ -44,7 +45,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def soft_exceeded(self) -> bool:
-        return self.used > self.soft_cap
+        return self.soft_cap is not None and self.used > self.soft_cap
 
     @property
     def hindering(self) -> int:
@@ -76,11 +77,30 @@ class Reservation(Protocol):
 
 
 class Allowance(Protocol):
-    """One budget of a port, as this process may spend it.  For the reactor thread only."""
+    """One cap of one budget of a port, as this process may spend it.  For the reactor thread only.
+
+    All amounts are in the unit of the cap: tokens, or millionths of a dollar.
+    """
 
     @property
     def budget(self) -> Budget:
-        """Its settings, as they are now."""
+        """The settings of the budget, as they are now."""
+
+    @property
+    def cap(self) -> Cap:
+        """Which of its caps this is about."""
+
+    @property
+    def dollars(self) -> Allowance | None:
+        """The cap in dollars beside one in tokens; None: there is none, or this is it.
+
+        Callers ask for it where it is on.  What a call used is told to it where it `counts` when the call ends, whether
+        or not something was reserved.
+        """
+
+    @property
+    def counts(self) -> bool:
+        """What calls use is summed up: the cap is on, or was in this period."""
 
     @property
     def scope(self) -> Scope: ...
@@ -115,7 +135,7 @@ class Allowances(Protocol):
     """All of a process."""
 
     def of(self, port: str, user: str | None, feature: str) -> tuple[Allowance, ...]:
-        """The budgets that a call must pass: the port's, its user's, its feature's, those there are, in this order.
+        """What a call must pass: the budgets of the port, its user, its feature, those there are, in this order.
 
         Budgets that are off are among them: what runs while one is switched on counts too.
 

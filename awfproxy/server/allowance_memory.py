@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from twisted.internet.interfaces import IReactorTime
 
-from awfproxy.core.budgets import Budget, Scope
+from awfproxy.core.budgets import Budget, Scope, Unit, cap_of
 from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.core.windows import Windows, window_end
 from awfproxy.server.allowance import Allowance, Answer, Answered, Cancel, Reservation, Standing
@@ -37,9 +37,11 @@ class _Reservation:
 class MemoryAllowance:
     """See `allowance.Allowance`."""
 
-    def __init__(self, scope: Scope, budget: Budget, allowances: MemoryAllowances) -> None:
+    def __init__(self, scope: Scope, budget: Budget, allowances: MemoryAllowances, unit: Unit = "tokens") -> None:
         self.scope = scope
         self.budget = budget
+        self.cap = cap_of(budget, unit)
+        self.dollars = None if unit == "usd" else MemoryAllowance(scope, budget, allowances, "usd")
         self.used_elsewhere = 0
         self.reserved_elsewhere = 0
         self.lent_elsewhere = 0
@@ -50,9 +52,13 @@ class MemoryAllowance:
         self._open: dict[int, _Window] = {}
         self._asked: list[tuple[int, Answered]] = []
 
+    @property
+    def counts(self) -> bool:
+        return self.cap.enabled
+
     def reserve(self, amount: int, now: float) -> Reservation | None:
         start = self._windows.at(now)
-        if not self.budget.enabled:
+        if not self.cap.enabled:
             return _Reservation(0, start)
         if amount > self._free(start):
             return None
@@ -71,7 +77,7 @@ class MemoryAllowance:
         reservation.settled = True
         window = self._window(reservation.start)
         window.reserved -= reservation.amount
-        if self.budget.enabled:
+        if self.cap.enabled:
             window.used += used
         if self._asked:
             self._allowances.clock.callLater(0, self._answer)
@@ -96,8 +102,8 @@ class MemoryAllowance:
             used=window.used + self.used_elsewhere,
             reserved=window.reserved + self.reserved_elsewhere,
             lent=self.lent_elsewhere,
-            cap=self.budget.hard_cap_tokens,
-            soft_cap=self.budget.soft_cap_tokens,
+            cap=self.cap.hard,
+            soft_cap=self.cap.soft,
             window_start=start,
             window_end=window_end(self.budget.period, start),
         )
@@ -122,7 +128,7 @@ class MemoryAllowance:
                 continue  # cancelled by a callback
             standing = self.standing(self._allowances.clock.seconds())
             available = self._allowances.available
-            fits = not self.budget.enabled or amount <= self._free(standing.window_start)
+            fits = not self.cap.enabled or amount <= self._free(standing.window_start)
             if fits or not available or standing.used + amount > standing.cap:
                 self._asked.remove(asked)
                 answered(Answer(fits, standing, available))

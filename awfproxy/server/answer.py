@@ -239,7 +239,7 @@ class Answer:
         """The scanner is broken: loud, and the bytes flow on without it."""
         self.unplugged = self._read = True
         self._gate = _PASSING
-        kind = self._call.route.kind
+        kind = self._call.request.route.kind
         log.failure("the usage scanner failed on a {kind} answer: unplugged", kind=kind.name if kind else "unknown")
         return True
 

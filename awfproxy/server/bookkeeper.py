@@ -8,8 +8,14 @@ Rules:
 - A round begins soon after records were written (`wake`), so that batches are worth their transaction, at once where
   somebody waits for it (`hurry`), and in any case every `LOOK_SECONDS`.
 - Each round asks the ledger how far it is: another database, a restored one, a new file: it is read from there.
-- The first round that comes to the end of the journal, with each database, has the accounts count what was used while
-  nobody lent (`Ledger.recount`).
+- A ledger that is not where this one left it is another one, or an older copy: the mark says nothing until the end of
+  the journal was reached with it.
+- Then, and at the first end after the start, the accounts make up with rows for what no lease has covered
+  (`Ledger.recount`), where this installation has any: calls may have run while the budget was off, or their leases may
+  be gone with the database.  The same after a death, for those accounts of which the dead had no lease, or one that the
+  ledger had not followed to its end.
+- Rows without a cost (of an older version, or written while there was no price list) are priced before accounts are
+  opened, as far back as budgets look.
 - Whatever fails is tried again in the next round, and is said in `trouble`.
 """
 
@@ -24,9 +30,12 @@ import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from awfproxy.core.budgets import dollars
+from awfproxy.core.windows import PERIODS, window_start
 from awfproxy.ledger.errors import LedgerUnavailable
-from awfproxy.ledger.facts import Holder, Loss, Position
-from awfproxy.ledger.interface import Ledger
+from awfproxy.ledger.facts import Holder, Loss, Position, Window
+from awfproxy.ledger.interface import BATCH_ROWS, Ledger
+from awfproxy.ledger.rows import Price, priced
 from awfproxy.server.holdings_file import dead
 from awfproxy.server.journal_tail import Tail
 from awfproxy.server.ledger_thread import LedgerThread
@@ -41,6 +50,8 @@ PAUSE_SECONDS: Final = 0.2
 LOOK_SECONDS: Final = 0.5
 #: seconds between two looks for leases of hosts that are gone
 EXPIRE_EVERY: Final = 30.0
+#: seconds between two attempts to price rows, where nobody can say what they cost
+PRICE_EVERY: Final = 30.0
 #: seconds for which the account of a window that is over is kept, for calls that still run and for `release_lost`
 FORGET_AFTER: Final = 35 * 86_400
 #: rounds that fail one after the other before it is worth a word: a file that is just being rotated fails one
@@ -71,6 +82,8 @@ class LedgerFigures(msgspec.Struct, array_like=True):
     errors: int = 0
     #: tokens that processes had reserved when they died
     lost: int = 0
+    #: tokens of models without a price, by provider and model
+    unpriced: dict[tuple[str, str], int] = {}
 
 
 class Bookkeeper:
@@ -78,6 +91,7 @@ class Bookkeeper:
 
     :param instance: this installation's id
     :param tail: of the journal; used by the ledger's thread only, from the first round on
+    :param price: what calls cost; for the ledger's thread
     :param now: seconds since the epoch
     :param monotonic: as `tail_mark` has it
     """
@@ -90,12 +104,14 @@ class Bookkeeper:
         *,
         instance: str,
         state_dir: str,
+        price: Price,
         clock: IReactorTime,
         now: Callable[[], float],
         monotonic: Callable[[], float],
     ) -> None:
         self._thread = thread
         self._tail = tail
+        self._price = price
         self._mark = mark
         self._instance = instance
         self._state_dir = state_dir
@@ -114,7 +130,15 @@ class Bookkeeper:
         # used by the ledger's thread only
         self._position: Position | None = None
         self._begun = False
-        self._recounted = -1
+        #: the end was reached with this ledger
+        self._whole = False
+        #: rows may show what no lease has covered, of any account
+        self._uncovered = False
+        #: and of these
+        self._doubtful: set[Window] = set()
+        #: there may be rows without a cost
+        self._not_priced = True
+        self._price_at = 0.0
         self._expired = float("-inf")
 
     # -- in the reactor thread
@@ -183,11 +207,13 @@ class Bookkeeper:
             self._end()
             return
         for loss in done.losses:
-            self.lost_tokens += loss.lost
+            in_dollars = loss.window.measure == "usd"
+            self.lost_tokens += 0 if in_dollars else loss.lost
             scope = loss.window.scope
             log.warn(
-                "{lost} tokens of {port} {kind} {name} are lost with a process that died",
-                lost=loss.lost, port=scope.port, kind=scope.kind, name=scope.name,
+                "{lost} of {port} {kind} {name} are lost with a process that died",
+                lost=f"{dollars(loss.lost):.6f} dollars" if in_dollars else f"{loss.lost} tokens",
+                port=scope.port, kind=scope.kind, name=scope.name,
             )  # fmt: skip
         if not done.last:
             self._thread.do(self._step, self._stepped)
@@ -229,20 +255,41 @@ class Bookkeeper:
     def _advance(self, ledger: Ledger, done: Round) -> None:
         began = self._monotonic()
         position = ledger.position(self._instance)
+        if position != self._position:
+            self._mark.at, self._whole, self._uncovered = 0.0, False, True
         if not self._begun or position != self._position:
             self._tail.begin(position)
             self._position, self._begun = position, True
         batch = self._tail.read()
         if batch.rows or (batch.position is not None and batch.position != self._position):
             done.added = ledger.record(batch.rows, batch.position)
+            self._not_priced = self._not_priced or any(row.counted_usd is None for row in batch.rows)
             self._position = batch.position or self._position
-        if batch.last:
-            if self._recounted != self._thread.made_anew:
-                for window in ledger.windows(self._now()):
-                    ledger.recount(window)
-                self._recounted = self._thread.made_anew
+            self._uncovered = self._uncovered or (done.added > 0 and not self._whole)
+        done.last = batch.last and self._priced(ledger)
+        if done.last:
+            for window in ledger.windows(self._now()) if self._uncovered else self._doubtful:
+                ledger.recount(window)
+            self._whole, self._uncovered = True, False
+            self._doubtful.clear()
             self._mark.at = began
-        done.last = batch.last
+
+    def _priced(self, ledger: Ledger) -> bool:
+        """Price a batch of the rows that have no cost; False: there may be more."""
+        if not self._not_priced and self._whole:
+            return True
+        if self._monotonic() < self._price_at:
+            return True
+        now = self._now()
+        rows = ledger.not_priced(min(window_start(period, now) for period in PERIODS))
+        found = [row for row in (priced(row, self._price) for row in rows) if row.counted_usd is not None]
+        ledger.price(found)
+        if found and len(rows) == BATCH_ROWS:
+            return False
+        self._not_priced = len(found) < len(rows)
+        self._price_at = self._monotonic() + PRICE_EVERY if self._not_priced else 0.0
+        self._uncovered = self._uncovered or bool(found)
+        return True
 
     def _bury(self, ledger: Ledger, done: Round) -> None:
         """Settle the dead, of this host by their files, of others by the time."""
@@ -250,7 +297,11 @@ class Bookkeeper:
         for each in dead(self._state_dir):
             holder = Holder(self._instance, each.number)
             try:
-                losses += ledger.give_up(holder) if each.helds is None else ledger.settle_dead(holder, each.helds)
+                if each.helds is None:
+                    losses += ledger.give_up(holder)
+                else:
+                    losses += ledger.settle_dead(holder, each.helds, self._now())
+                    self._doubtful |= set(ledger.windows(self._now())) - {held.window for held in each.helds}
                 each.settled()
             finally:
                 each.close()
@@ -258,4 +309,5 @@ class Bookkeeper:
             losses += ledger.expire(self._now())
             ledger.forget(self._now() - FORGET_AFTER)
             self._expired = self._monotonic()
+        self._doubtful |= {loss.window for loss in losses if not loss.followed}
         done.losses = [loss for loss in losses if loss.lost]

@@ -4,7 +4,8 @@ Of one process alone everything; of several, the supervisor reads the journal (`
 A worker without a budget that is on has no thread: it has nothing to ask.
 
 What was stored over the settings (`awf budget set`, here or on another host) is looked for by who keeps, every
-`SETTINGS_SECONDS` and when it is told so, and holds from then on: `changed` passes it to the workers.
+`SETTINGS_SECONDS` and when it is told so, and holds from then on: `changed` passes it to the workers.  Until the first
+look has succeeded, what was seen last holds (`stored_budgets`); where nobody knows that, see `unknown_budgets`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.interface import Ledger
 from awfproxy.ledger.row_maker import row_maker
+from awfproxy.prices.charges import Charges
+from awfproxy.server.allowance import Allowances
 from awfproxy.server.bookkeeper import Bookkeeper, LedgerFigures
 from awfproxy.server.holdings_file import HoldingsFile
 from awfproxy.server.installation import installation_id
@@ -33,7 +36,10 @@ from awfproxy.server.journal_tail import Tail
 from awfproxy.server.leased_allowances import LOST_SECONDS, LeasedAllowances
 from awfproxy.server.ledger_thread import LedgerThread
 from awfproxy.server.mending import USAGE_FILE
+from awfproxy.server.stored_budgets import NAME, StoredBudgets
 from awfproxy.server.tail_mark import SIZE, TailMark
+from awfproxy.server.tariff import Found, Tariff
+from awfproxy.server.unknown_budgets import UnknownBudgets
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -74,12 +80,19 @@ class Books:
             call_from_thread=reactor.callFromThread if loop is None else loop.call_soon_threadsafe,
             clock=reactor,
         )
+        #: used by the ledger's thread
+        self._charges = Charges(settings.service.prices, time.monotonic)
         self.bookkeeper: Bookkeeper | None = None
         self.allowances: LeasedAllowances | None = None
         #: all budgets, as they hold now
         self.budgets: Mapping[Scope, Budget] = in_effect(settings, ())
+        #: what is stored of them is known, or was
+        self.known = True
         #: called when others hold
         self.changed: Callable[[Mapping[Scope, Budget]], None] = lambda budgets: None
+        #: called with what calls must pass, at the start and when that is something else
+        self.lend: Callable[[Allowances], None] = lambda allowances: None
+        self._stored = StoredBudgets(settings.service.state_dir)
         self._spending = False
         self._looking = LoopingCall(self.look)
         self._looking.clock = reactor
@@ -92,11 +105,13 @@ class Books:
         service = self._settings.service
         instance = installation_id(service.state_dir)
         if keeps:
+            self._remember()
             path = os.path.join(service.log_dir, USAGE_FILE)
-            tail = Tail(path, instance, row_maker(self._settings, instance), time.monotonic)
+            row_of = row_maker(self._settings, instance, self._charges.charge)
+            tail = Tail(path, instance, row_of, time.monotonic)
             self.bookkeeper = Bookkeeper(
                 self._thread, tail, self._mark, instance=instance, state_dir=service.state_dir,
-                clock=self._reactor, now=time.time, monotonic=time.monotonic,
+                price=self._charges.charge, clock=self._reactor, now=time.time, monotonic=time.monotonic,
             )  # fmt: skip
             if self._journal is not None:
                 self._journal.usage_was_written = self.bookkeeper.wake
@@ -113,10 +128,20 @@ class Books:
             assert self.bookkeeper is not None
             self.bookkeeper.start()
             self._looking.start(SETTINGS_SECONDS, now=True)
-        self.take(self.budgets)
+        if self.allowances is not None:
+            unknown = None if self.known else UnknownBudgets(self._settings, self.allowances, self._reactor)
+            self.lend(unknown or self.allowances)
+        self._hold(self.budgets)
 
     def take(self, budgets: Mapping[Scope, Budget]) -> None:
-        """These budgets hold from now on."""
+        """These budgets hold from now on: somebody has looked."""
+        if not self.known:
+            self.known = True
+            if self.allowances is not None:
+                self.lend(self.allowances)
+        self._hold(budgets)
+
+    def _hold(self, budgets: Mapping[Scope, Budget]) -> None:
         self.budgets = budgets
         if self.allowances is None:
             return
@@ -130,7 +155,18 @@ class Books:
 
     def look(self) -> None:
         """Look for what was stored over the settings."""
-        self._thread.do(lambda ledger: ledger.settings(), self._looked)
+        self._thread.do(lambda ledger: self._stored.keep(ledger.settings()), self._looked)
+
+    def price(self, tariff: Tariff) -> None:
+        """Have the ledger's thread find the rates of a tariff."""
+        tariff.look_up = self._rate
+        self._thread.returned.append(tariff.retry)
+
+    def _rate(self, provider: str, model: str, at: float, found: Found) -> None:
+        self._thread.do(
+            lambda _: self._charges.rate(provider, model, at),
+            lambda rate: found(None if isinstance(rate, LedgerUnavailable) else rate),
+        )
 
     def on_ledger(self, operation: Callable[[Ledger], T]) -> Deferred[T]:
         """As `controls.Controls`."""
@@ -149,10 +185,18 @@ class Books:
         if isinstance(kept, LedgerUnavailable):
             return  # what holds goes on holding
         budgets = in_effect(self._settings, kept)
-        if budgets != self.budgets:
+        if budgets != self.budgets or not self.known:
             log.info("budgets have changed")
             self.take(budgets)
             self.changed(budgets)
+
+    def _remember(self) -> None:
+        """What was stored when somebody looked last."""
+        kept = self._stored.read()
+        self.known = kept is not None
+        self.budgets = in_effect(self._settings, kept or ())
+        if kept is None:
+            log.error("{file} in state_dir is damaged: budgets are not known before the ledger is reached", file=NAME)
 
     def stop(self) -> Deferred[None]:
         """Give leases back, record the last rows, close the ledger: after the journal has written its last."""
@@ -160,12 +204,20 @@ class Books:
 
     def condition(self) -> str | None:
         """What is not well with the ledger, for `/health`; None: nothing."""
-        if any(budget.enabled and budget.hard_cap_usd for budget in self.budgets.values()):
-            return "a stored cap in dollars is not kept in this version: awf budget unset PORT hard_cap_usd"
+        if not self.known:
+            return "what was stored of budgets is not known: the ledger cannot be reached, and budgets.json is damaged"
         if self._thread.trouble is not None:
             return self._thread.trouble
         if self.allowances is not None and self.allowances.trouble is not None:
             return self.allowances.trouble
+        if self.allowances is not None and self.allowances.defect is not None:
+            return self.allowances.defect
+        if self.allowances is not None and self.allowances.waits_for_others:
+            return "the ledger was made anew: nothing is borrowed until all processes have told it what they hold"
+        if self._charges.trouble is not None:
+            return self._charges.trouble
+        if self._stored.trouble is not None:
+            return self._stored.trouble
         if self.bookkeeper is not None:
             if self.bookkeeper.trouble is not None:
                 return self.bookkeeper.trouble
@@ -178,7 +230,10 @@ class Books:
         keeper = self.bookkeeper
         if keeper is None:
             return LedgerFigures(errors=self._thread.errors)
-        return LedgerFigures(keeper.recorded, keeper.lag, keeper.skipped, self._thread.errors, keeper.lost_tokens)
+        return LedgerFigures(
+            keeper.recorded, keeper.lag, keeper.skipped, self._thread.errors, keeper.lost_tokens,
+            dict(self._charges.unpriced),
+        )  # fmt: skip
 
     async def _stop(self) -> None:
         if not self._thread.running:
@@ -195,9 +250,16 @@ class Books:
         if self._looking.running:
             self._looking.stop()
         if self.allowances is not None:
+            # what was asked of the thread before is answered before: calls that wait for their price are charged
+            await self._settled()
             await self.allowances.stop()
         if self.bookkeeper is not None:
             await self.bookkeeper.stop()
+
+    def _settled(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._thread.do(lambda _: None, lambda _: done.callback(None))
+        return done
 
     def _hurry(self) -> None:
         if self.bookkeeper is not None:

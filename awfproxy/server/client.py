@@ -125,17 +125,17 @@ class ClientConnection(Protocol):
     def request_head(self, head: RequestHead) -> None:
         """A request begins."""
         self.call = call = Call(self._port, self, head)
-        call.begin(head)
+        call.request.begin(head)
 
     def request_body(self, piece: bytes) -> None:
         """A piece of its body."""
         if self.call is not None:
-            self.call.body_piece(piece)
+            self.call.request.body_piece(piece)
 
     def request_complete(self) -> None:
         """It is whole."""
         if self.call is not None:
-            self.call.request_complete()
+            self.call.request.complete()
 
     @property
     def flushing(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from awfproxy.core.alerts import Alert
 from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Settings
@@ -41,6 +42,8 @@ class Assignment(Message, frozen=True, tag=True):
     interaction_ids: dict[str, str]
     #: as they hold now
     budgets: list[tuple[Scope, Budget]]
+    #: what is stored of them is known
+    known: bool
 
 
 class Serve(Message, frozen=True, tag=True):
@@ -122,6 +125,12 @@ class Fenced(Message, frozen=True, tag=True):
     number: int
 
 
+class Passed(Message, frozen=True, tag=True):
+    """A soft cap is passed, as this worker sees it."""
+
+    alert: Alert
+
+
 class Ended(Message, frozen=True, tag=True):
     """All is closed; the last message."""
 
@@ -131,7 +140,7 @@ class Ended(Message, frozen=True, tag=True):
 
 
 FromSupervisor = Assignment | Serve | Ask | Fence | Others | Reload | Budgets | Drain | EndDrain
-FromWorker = Started | Failed | Serving | Told | Fenced | Ended
+FromWorker = Started | Failed | Serving | Told | Fenced | Passed | Ended
 
 
 def _reveal(value: object) -> bytes:

@@ -16,6 +16,7 @@ import txaio
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
+from awfproxy.core.alerts import Alert
 from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE, restart_delay, serving
 from awfproxy.server.control_messages import (
     Ask,
@@ -27,6 +28,7 @@ from awfproxy.server.control_messages import (
     FromWorker,
     Message,
     Others,
+    Passed,
     Serve,
     Serving,
     Started,
@@ -77,6 +79,7 @@ class Crew:
     :param told: called with a slot and what its worker counts now
     :param died: called when a worker died that was not asked to end, with its slot; before another one starts
     :param hopeless: called with the reason if a worker cannot do its first start
+    :param passed: called with what a worker has to tell people
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Crew:
         told: Callable[[int, Figures], None],
         died: Callable[[int], None],
         hopeless: Callable[[str], None],
+        passed: Callable[[Alert], None],
     ) -> None:
         self.slots = [Slot(number) for number in range(workers)]
         #: workers that died, ever
@@ -101,6 +105,7 @@ class Crew:
         self._told = told
         self._died = died
         self._hopeless = hopeless
+        self._passed = passed
         self._stopped: Deferred[None] | None = None
         self._recruits = Recruits(reactor, start, self._received, self._ended)
         self._number = 0
@@ -286,6 +291,8 @@ class Crew:
                 self._share_out()
         elif isinstance(message, Failed):
             slot.failure = message.why
+        elif isinstance(message, Passed):
+            self._passed(message.alert)
         elif isinstance(message, Ended):
             self.unwritten_records += message.records
             self.unwritten_tokens += message.tokens

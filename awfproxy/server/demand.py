@@ -1,7 +1,7 @@
-"""What a call asks for, and how many tokens that may be.
+"""What a call asks for, and how many tokens that may be, or how much money.
 
-Tokens go with the bytes of a prompt; of a file (audio, a form), and of what an unknown API is sent, they do not, and
-their size is not asked.
+Tokens go with the bytes of a prompt; of a file (audio, a form), of a batch, and of what an unknown API is sent, they do
+not, and their size is not asked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from awfproxy.core.bounds import Bound, upper_bound
 from awfproxy.core.budgets import Count
 from awfproxy.core.counts import Usage
 from awfproxy.core.kinds import Kind
-from awfproxy.core.learned import Estimators
+from awfproxy.core.learned import MILLION, Estimators
+from awfproxy.prices.charges import Rate
 
 
 class Demand(msgspec.Struct):
@@ -34,6 +35,8 @@ class Demand(msgspec.Struct):
     prompt: int | None = None
     #: the most tokens it may generate, over all answers; None: not said
     limit: int | None = None
+    #: nobody knows which server it is that will answer (`Port.any_server`)
+    any_server: bool = False
 
     @property
     def may_spend(self) -> bool:
@@ -43,14 +46,14 @@ class Demand(msgspec.Struct):
     @property
     def learned_size(self) -> int:
         """Bytes that its tokens go with."""
-        return 0 if self.kind is None or self.prompt is None else self.prompt
+        return 0 if self.kind is None or self.kind.deferred or self.prompt is None else self.prompt
 
     @property
     def bound(self) -> Bound:
         """The most that it can use."""
         if self.body is None:
             return Bound(None, "a body that cannot be decoded")
-        return upper_bound(self.kind, self.body, self.model)
+        return upper_bound(self.kind, self.body, self.model, any_server=self.any_server)
 
 
 class Estimates:
@@ -58,6 +61,23 @@ class Estimates:
 
     def __init__(self) -> None:
         self._estimators: dict[Count, Estimators] = {"reported": Estimators(), "all": Estimators()}
+        #: in millionths of a dollar
+        self._usd = Estimators()
+
+    def usd(self, demand: Demand, rate: Rate) -> int:
+        """Millionths of a dollar that a call is likely to cost."""
+        limit = demand.limit
+        most = None if limit is None else -(-limit * rate.output_per_million // MILLION)
+        return self._usd.of(demand.model, lambda: self._prior(demand, rate)).estimate(demand.learned_size, most)
+
+    def learn_usd(self, demand: Demand, rate: Rate, input_usd: int, output_usd: int) -> None:
+        """What a call cost, in the same."""
+        self._usd.of(demand.model, lambda: self._prior(demand, rate)).learn(demand.learned_size, input_usd, output_usd)
+
+    def _prior(self, demand: Demand, rate: Rate) -> tuple[int, int]:
+        """Its tokens at their price."""
+        given, made = self._estimators["reported"].of(demand.model).rates
+        return given * rate.input_per_million // MILLION, made * rate.output_per_million // MILLION
 
     def of(self, demand: Demand, count: Count) -> int:
         """Tokens of a call, as they count."""

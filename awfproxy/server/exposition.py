@@ -1,6 +1,6 @@
 """`/metrics`: the plain counters as Prometheus text, or OpenMetrics where the scraper asks for it.
 
-All metrics are named and explained in `FAMILIES`; docs/metrics.md is checked against it.
+All metrics are named and explained in `metric_families`.
 
 Both formats are written here, for ``prometheus_client``'s own way, families of sample objects, takes 14 to 22 µs of the
 interpreter's lock a series (30 ms for five ports with five models each, 300 ms with a hundred), which calls would feel;
@@ -12,92 +12,22 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from awfproxy import __version__
+from awfproxy.core.budgets import dollars
 from awfproxy.server.bookkeeper import LedgerFigures
 from awfproxy.server.intake import Intake
+from awfproxy.server.metric_families import FAMILIES
 from awfproxy.server.process_metrics import one_process
 from awfproxy.server.tallies import Histogram, PortTallies, Tallies, code_of
 from awfproxy.server.totals import JournalFigures, Totals
-
-_PORT: Final = ("provider", "port")
-_MODEL: Final = ("provider", "port", "model")
-_BUDGET: Final = (*_PORT, "scope", "name")
-
-#: name: (kind, explanation, labels).  Counters are exposed with ``_total``.
-FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
-    "awfproxy_requests": (
-        "counter",
-        "Requests that ended, by how and with which status (or its class, or none).",
-        (*_MODEL, "outcome", "status"),
-    ),
-    "awfproxy_in_flight_requests": ("gauge", "Requests that arrived and have not ended.", _PORT),
-    "awfproxy_request_duration_seconds": ("histogram", "From the first byte of a request to its end.", _MODEL),
-    "awfproxy_time_to_first_byte_seconds": (
-        "histogram",
-        "From the first byte of a request to the first byte of its answer.",
-        _MODEL,
-    ),
-    "awfproxy_overhead_seconds": ("histogram", "What the proxy itself took of a call.", _PORT),
-    "awfproxy_request_bytes": ("counter", "Bytes of request bodies as transferred.", _MODEL),
-    "awfproxy_response_bytes": ("counter", "Bytes of answers' bodies as transferred.", _MODEL),
-    "awfproxy_input_tokens": ("counter", "Prompt tokens as the provider counts them; estimates not included.", _MODEL),
-    "awfproxy_output_tokens": ("counter", "Generated tokens, reasoning included; estimates not included.", _MODEL),
-    "awfproxy_cache_read_tokens": ("counter", "Prompt tokens read from the provider's cache.", _MODEL),
-    "awfproxy_cache_write_tokens": ("counter", "Prompt tokens written to the provider's cache.", _MODEL),
-    "awfproxy_reasoning_tokens": ("counter", "The part of the output tokens that is reasoning.", _MODEL),
-    "awfproxy_usage_records": (
-        "counter",
-        "Requests by where their figures are from, and why not from the provider.",
-        (*_MODEL, "source", "reason"),
-    ),
-    "awfproxy_client_aborts": ("counter", "Clients that closed before the end of their answer.", _PORT),
-    "awfproxy_upstream_retries": ("counter", "Requests sent again because a kept connection had closed.", _PORT),
-    "awfproxy_upstream_connections": ("gauge", "Connections to the upstream.", (*_PORT, "state")),
-    "awfproxy_scan_errors": ("counter", "What the usage scanner rejected.", (*_PORT, "reason")),
-    "awfproxy_released_unrecorded": (
-        "counter",
-        "Ends of answers released before their record was written, because the disk took too long.",
-        _PORT,
-    ),
-    "awfproxy_rate_limited": ("counter", "Requests refused by a rate limit.", (*_PORT, "scope", "limit")),
-    "awfproxy_budget_decisions": (
-        "counter",
-        "Calls that budgets were asked about, by what was decided, and the kind of budget that refused.",
-        (*_PORT, "scope", "decision"),
-    ),
-    "awfproxy_budget_limit_tokens": ("gauge", "Hard cap of an enabled budget.", _BUDGET),
-    "awfproxy_budget_used_tokens": ("gauge", "Used since the budget's window began.", _BUDGET),
-    "awfproxy_budget_reserved_tokens": ("gauge", "Set aside for calls that run.", _BUDGET),
-    "awfproxy_budget_remaining_tokens": ("gauge", "Neither used nor set aside.", _BUDGET),
-    "awfproxy_log_records_written": ("counter", "Records that the kernel has.", ("file",)),
-    "awfproxy_log_records_dropped": ("counter", "Records that could not be kept. Must stay 0.", ()),
-    "awfproxy_log_write_errors": ("counter", "Failed attempts to write records; they are tried again.", ()),
-    "awfproxy_log_queue_records": ("gauge", "Records that wait to be written.", ()),
-    "awfproxy_log_queue_bytes": ("gauge", "Bytes of records that wait to be written.", ()),
-    "awfproxy_log_places_taken": ("gauge", "Places reserved for records of running calls, and waiting records.", ()),
-    "awfproxy_log_oldest_waiting_seconds": ("gauge", "How long the oldest waiting record has waited; 0: none.", ()),
-    "awfproxy_log_last_write_timestamp_seconds": ("gauge", "When records were last written; absent: never.", ()),
-    "awfproxy_workers": ("gauge", "Processes that accept calls.", ()),
-    "awfproxy_worker_deaths": ("counter", "Workers that ended without having been asked to.", ()),
-    "awfproxy_ledger_records": ("counter", "Usage records that were added to the ledger.", ()),
-    "awfproxy_ledger_lag_records": (
-        "gauge",
-        "Usage records that the journal has and the ledger has not, about: by bytes. Absent: not known yet.",
-        (),
-    ),
-    "awfproxy_ledger_skipped_lines": ("counter", "Lines of the journal that are no usage records.", ()),
-    "awfproxy_ledger_errors": ("counter", "Failed attempts to use the ledger; they are repeated.", ()),
-    "awfproxy_ledger_lost_tokens": ("counter", "Tokens that processes had reserved when they died.", ()),
-    "awfproxy_degraded": ("gauge", "1 while /health says degraded.", ()),
-    "awfproxy_build": ("info", "Version of the proxy and of Python.", ()),
-}
 
 _TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
 
@@ -108,6 +38,7 @@ class Exposition:
     :param process: the metrics of its processes; by default of this one
     :param workers: how many accept calls, and how many have died
     :param ledger: asked at each scrape
+    :param alerts: what became of them (`alerts.RESULTS`)
     """
 
     def __init__(
@@ -117,12 +48,14 @@ class Exposition:
         process: CollectorRegistry | None = None,
         workers: Callable[[], tuple[int, int]] = lambda: (1, 0),
         ledger: Callable[[], LedgerFigures] = LedgerFigures,
+        alerts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._tallies = tallies
         self._journal = journal
         self._process = process or one_process()
         self._workers = workers
         self._ledger = ledger
+        self._alerts = alerts
 
     def render(self, accept: str, degraded: bool) -> tuple[str, bytes]:
         """Content type and body.
@@ -141,6 +74,7 @@ class Exposition:
         ready, deaths = self._workers()
         page.family("awfproxy_workers", [("", ready)])
         page.family("awfproxy_worker_deaths", [("", deaths)])
+        page.family("awfproxy_webhook", [(_labels(result=name), count) for name, count in self._alerts.items()])
         page.family("awfproxy_degraded", [("", int(degraded))])
         page.family("awfproxy_build", [(_labels(version=__version__, python=platform.python_version()), 1)])
         # The library's part goes last: in OpenMetrics it brings the end mark.
@@ -265,6 +199,13 @@ def _write_budgets(page: _Page, ports: list[PortTallies]) -> None:
     ]
     for what in ("limit", "used", "reserved", "remaining"):
         page.family(f"awfproxy_budget_{what}_tokens", [(labels, getattr(each, what)) for labels, each in budgets])
+    usd = [
+        (f"{labels},{_labels(scope=scope, name=name)}", figures)
+        for labels, port in labelled
+        for (scope, name), figures in list(port.budgets_usd.items())
+    ]
+    for what in ("limit", "used", "reserved", "remaining"):
+        page.family(f"awfproxy_budget_{what}_usd", [(labels, dollars(getattr(each, what))) for labels, each in usd])
 
 
 def _write_journal(page: _Page, journal: Intake | JournalFigures) -> None:
@@ -286,6 +227,11 @@ def _write_ledger(page: _Page, ledger: LedgerFigures) -> None:
     page.family("awfproxy_ledger_skipped_lines", [("", ledger.skipped)])
     page.family("awfproxy_ledger_errors", [("", ledger.errors)])
     page.family("awfproxy_ledger_lost_tokens", [("", ledger.lost)])
+    unpriced = ledger.unpriced.items()
+    page.family(
+        "awfproxy_unpriced_tokens",
+        [(_labels(provider=provider, model=model), count) for (provider, model), count in unpriced],
+    )
 
 
 def _by_code(requests: Iterable[tuple[tuple[str, int | None], int]]) -> Counter[tuple[str, str]]:

@@ -27,7 +27,8 @@ from typing import IO, Final, cast
 import msgspec
 
 from awfproxy.core.decoders import zstd
-from awfproxy.core.records import RECORD_BYTES_MAX, TokenUsageRecord
+from awfproxy.core.records import RECORD_BYTES_MAX
+from awfproxy.core.usage_line import UsageLine, decode_usage_line
 from awfproxy.ledger.facts import Position
 from awfproxy.ledger.interface import BATCH_ROWS
 from awfproxy.ledger.rows import Row
@@ -47,7 +48,6 @@ _OPENERS: Final[dict[str, Callable[[str], IO[bytes]]]] = {
 }
 #: what reading a compressed file that is damaged or cut raises
 _DAMAGED: Final = (EOFError, OSError, zlib.error, zstd.ZstdError)
-_decode: Final = msgspec.json.Decoder(TokenUsageRecord).decode
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -98,7 +98,7 @@ class _File:
     def time(self) -> str:
         """When the call of the first line ended, as the record says it; files are in the order of these."""
         try:
-            return _decode(self.head.partition(b"\n")[0]).timestamp
+            return decode_usage_line(self.head.partition(b"\n")[0]).timestamp
         except msgspec.MsgspecError:
             return ""
 
@@ -181,7 +181,7 @@ class Tail:
         self,
         path: str,
         instance: str,
-        row_of: Callable[[TokenUsageRecord], Row | None],
+        row_of: Callable[[UsageLine], Row | None],
         monotonic: Callable[[], float],
     ) -> None:
         self._path = path
@@ -321,7 +321,7 @@ class Tail:
         for line in lines:
             row = None
             with suppress(msgspec.MsgspecError):
-                row = self._row_of(_decode(line))
+                row = self._row_of(decode_usage_line(line))
             if row is None:
                 self.skipped += 1
             else:

@@ -6,7 +6,9 @@ Rules:
   in one process are refused calls in another.
 - Those who ask are served in the order of their asking, each as soon as what it needs is there.  Whoever needs more
   than there is now does not hold up those who need less.
-- At the end of a window its lease is kept while calls run that were admitted in it, then closed.
+- At the end of a window its lease is kept while calls run that were admitted in it, then closed.  Before that it counts
+  whatever was used in its window (see `lease`): calls that were let in while the budget was off, or had another period
+  or another way to count, are charged when they end, and reserve nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from awfproxy.core.budgets import TOKENS_MAX, Budget, Scope
+from awfproxy.core.budgets import TOKENS_MAX, Budget, Scope, Unit, cap_of
 from awfproxy.core.windows import Windows, window_end
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Grant, Window
@@ -38,7 +40,7 @@ class Lender(Protocol):
 
     def monotonic(self) -> float: ...
 
-    def open(self, window: Window) -> Lease | None:
+    def open(self, window: Window, owner: LeasedAllowance) -> Lease | None:
         """The lease of a window; None: there is no place for one."""
 
     def ready(self, lease: Lease) -> bool:
@@ -80,11 +82,26 @@ def _nothing() -> None:
 class LeasedAllowance:
     """See `allowance.Allowance`."""
 
-    def __init__(self, scope: Scope, budget: Budget, lender: Lender) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        budget: Budget,
+        lender: Lender,
+        unit: Unit = "tokens",
+        dollars: LeasedAllowance | None = None,
+    ) -> None:
         self.scope = scope
         self.budget = budget
+        self.cap = cap_of(budget, unit)
+        #: the cap in dollars beside it
+        self.dollars = dollars
         #: of the current window; None: none yet
         self.lease: Lease | None = None
+        #: all that there are: of the window that was current before as long as it lasts, of the next one
+        self.leases: list[Lease] = []
+        #: when the last of the calls was admitted that have used something, seconds since the epoch
+        self._used_at = float("-inf")
+        self._unit: Unit = unit
         self._lender = lender
         self._windows = Windows(budget.period, lender.now())
         self._asked: list[_Asked] = []
@@ -93,15 +110,19 @@ class LeasedAllowance:
 
     # -- what calls use
 
+    @property
+    def counts(self) -> bool:
+        return self.cap.enabled or bool(self.leases)
+
     def reserve(self, amount: int, now: float) -> Reservation | None:
-        if not self.budget.enabled:
+        if not self.cap.enabled:
             return Reservation(0, None, now)
         lease = self.lease
         if lease is None or not lease.start <= now < lease.end:
             lease = self.at(now)
             if lease is None:
                 return None
-        if now >= lease.until or not lease.known or not lease.holding.reserve(amount):
+        if now >= lease.until or not lease.usable or not lease.holding.reserve(amount):
             return None
         lease.idle = 0
         if lease.holding.free < lease.low and not lease.busy:
@@ -116,10 +137,19 @@ class LeasedAllowance:
         if reservation.settled:
             raise ValueError(f"a reservation of {self.scope} is settled twice")
         reservation.settled = True
-        if reservation.lease is not None:
-            reservation.lease.holding.settle(reservation.amount, used)
-        elif self.budget.enabled and used:
-            self._charge(reservation.admitted, used)
+        own, admitted = reservation.lease, reservation.admitted
+        if own is not None:
+            own.holding.settle(reservation.amount, used)
+        elif self.cap.enabled:
+            self.at(self._lender.now())  # what is let in without cover makes one
+        if used:
+            if admitted > self._used_at:
+                self._used_at = admitted
+                if self.dollars is not None:  # which may be off, and is not told then
+                    self.dollars._used_at = admitted
+            for lease in self.leases:
+                if lease is not own and lease.start <= admitted < lease.end:
+                    lease.holding.charge(used)
         if self._asked:
             self._serve_within(0.0)
 
@@ -135,12 +165,12 @@ class LeasedAllowance:
         return cancel
 
     def standing(self, now: float) -> Standing:
-        lease = self.at(now) if self.budget.enabled else None
+        lease = self.at(now) if self.cap.enabled else None
         if lease is not None:
-            return lease.standing(self.budget)
+            return lease.standing(self.cap)
         start = self._windows.at(now)
         return Standing(
-            used=0, reserved=0, lent=0, cap=self.budget.hard_cap_tokens, soft_cap=self.budget.soft_cap_tokens,
+            used=0, reserved=0, lent=0, cap=self.cap.hard, soft_cap=self.cap.soft,
             window_start=start, window_end=window_end(self.budget.period, start),
         )  # fmt: skip
 
@@ -150,21 +180,41 @@ class LeasedAllowance:
         """The lease of the window that it is now, opened if it has to be; None: there is no place for it."""
         start = self._windows.at(now)
         if self.lease is None or self.lease.start != start:
-            self.lease = self._lender.open(self.window(start))
+            self.lease = self.open(start)
         return self.lease
+
+    def open(self, start: int) -> Lease | None:
+        """The lease of the window that begins at ``start``; None: there is no place for it."""
+        window = self.window(start)
+        for lease in self.leases:
+            if lease.window == window:
+                return lease
+        made = self._lender.open(window, self)
+        if made is not None:
+            self.leases.append(made)
+        return made
+
+    def used_since(self, moment: float) -> bool:
+        """Whether calls admitted then or later have used something."""
+        return self._used_at >= moment
+
+    def dropped(self, lease: Lease) -> None:
+        """A lease is no more."""
+        self.leases.remove(lease)
+        if self.lease is lease:
+            self.lease = None
 
     def window(self, start: int) -> Window:
         period = self.budget.period
-        return Window(self.scope, period, start, window_end(period, start), self.budget.count)
+        return Window(self.scope, period, start, window_end(period, start), self.cap.measure)
 
     def change(self, budget: Budget) -> None:
         """Other settings hold from now on."""
-        begun = budget.enabled and not self.budget.enabled
-        self.budget = budget
+        self.budget, self.cap = budget, cap_of(budget, self._unit)
         self._windows = Windows(budget.period, self._lender.now())
         self.lease = None
-        if begun and (lease := self.at(self._lender.now())) is not None:
-            lease.recount = True
+        if self.cap.enabled:
+            self.at(self._lender.now())
         self._serve_within(0.0)
 
     def serve(self) -> None:
@@ -177,7 +227,7 @@ class LeasedAllowance:
         lease = self.lease
         if not self._asked or lease is None:
             return
-        if lease.known and not lease.busy:
+        if lease.usable and not lease.busy:
             due = self._lender.monotonic() - ASK_EVERY
             asked_next = next((asked for asked in self._asked if asked.tried <= due), None)
             if asked_next is not None and self._borrow(lease, asked_next):
@@ -192,7 +242,7 @@ class LeasedAllowance:
         now = lender.now()
         standing = self.standing(now)
         lease = self.lease
-        if not self.budget.enabled:
+        if not self.cap.enabled:
             return Answer(True, standing)
         if lease is None:
             return Answer(False, standing, available=False)
@@ -216,26 +266,18 @@ class LeasedAllowance:
 
         # What is called back from others, or wanted by them, is not hoarded.
         most = 0 if lease.wanted else TOKENS_MAX
-        return self._lender.borrow(lease, self.budget.hard_cap_tokens, asked.amount, most, result)
+        return self._lender.borrow(lease, self.cap.hard, asked.amount, most, result)
 
     def _borrow_ahead(self, lease: Lease) -> None:
         need = 2 * lease.low
-        if lease.wanted or lease.committed + need > self.budget.hard_cap_tokens:
+        if lease.wanted or lease.committed + need > self.cap.hard:
             lease.low = 0
             return
-        self._lender.borrow(lease, self.budget.hard_cap_tokens, need, TOKENS_MAX, lambda _: self._served())
+        self._lender.borrow(lease, self.cap.hard, need, TOKENS_MAX, lambda _: self._served())
 
     def _served(self) -> None:
         if self._asked:
             self.serve()
-
-    def _charge(self, admitted: float, used: int) -> None:
-        """A call without cover has ended."""
-        lease = self.at(self._lender.now())
-        if lease is not None and lease.start <= admitted < lease.end:
-            lease.holding.charge(used)
-            if not lease.known:
-                lease.recount = True
 
     def _serve_within(self, seconds: float) -> None:
         due = self._lender.monotonic() + seconds

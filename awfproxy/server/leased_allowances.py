@@ -4,12 +4,15 @@ Each `BEAT_SECONDS` the ledger is told all figures, which prolongs the leases an
 is free here.  One operation about a lease at a time is under way (`lease.Lease.busy`).
 
 Rules:
-- An account is opened from rows, so a lease is told to the ledger only after the journal was read up to the moment from
-  which on its own figures count (`tail_mark`), and the records of calls that ended before are written.
-- After the ledger was lost and made anew, nothing is reserved until it knows the lease again, and nothing is borrowed
-  for `LOST_SECONDS`: by then all processes that live have told it theirs, and what is left is really free.
-- What nobody needed for `IDLE_BEATS` goes back, and so does what others want.
+- A lease joins its account only after the journal was read up to the moment from which on its own figures count: see
+  `lease`, which says what is counted where.
+- After the ledger was lost and made anew, and when it does not have a lease that it had, nothing is reserved until it
+  knows the lease again, and nothing is borrowed for `LOST_SECONDS`: by then all processes that live have told it
+  theirs, and what is left is really free.
+- What nobody needed for `IDLE_BEATS` goes back, and so does what others want, and all of a lease whose budget is off or
+  has another window now.  A lease is closed when its window is over and no call runs on it any more.
 - What an operation was prepared for may be gone when its turn comes: with another ledger it is not done.
+- A defect in one lease's affairs is logged and said in `defect`, and the others' go on.
 """
 
 from __future__ import annotations
@@ -22,10 +25,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
-from awfproxy.core.budgets import Budget, Scope
+from awfproxy.core.budgets import UNITS, Budget, Scope, Unit
 from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.ledger.errors import LedgerUnavailable
-from awfproxy.ledger.facts import Grant, Holder, Window
+from awfproxy.ledger.facts import Grant, Held, Holder, Window
 from awfproxy.ledger.interface import Ledger
 from awfproxy.server.allowance import Allowance, Cancel
 from awfproxy.server.holdings_file import HoldingsFile, HoldingsFull
@@ -86,10 +89,10 @@ class LeasedAllowances:
         self._lost_seconds = lost_seconds
         self.now = now
         self.monotonic = monotonic
-        self.all: dict[Scope, LeasedAllowance] = {}
+        self.all: dict[tuple[Scope, Unit], LeasedAllowance] = {}
         #: by port, then by kind and name of the scope
         self._named: dict[str, dict[tuple[str, str], LeasedAllowance]] = {}
-        self._leases: dict[Window, Lease] = {}
+        self._leases: list[Lease] = []
         self._holdings: HoldingsFile | None = None
         self._holder = Holder(instance, 0)
         self._made_anew = 0
@@ -100,6 +103,9 @@ class LeasedAllowances:
         self._stopping = False
         #: why no lease can be held; None: it can
         self.trouble: str | None = None
+        #: what went wrong in the last beat, and should not; None: nothing
+        self.defect: str | None = None
+        self._failed = False
 
     def of(self, port: str, user: str | None, feature: str) -> tuple[Allowance, ...]:
         by_name = self._named.get(port)
@@ -115,16 +121,21 @@ class LeasedAllowances:
 
     def set_budget(self, scope: Scope, budget: Budget) -> None:
         """From now on this budget holds for the scope."""
-        allowance = self.all.get(scope)
+        for unit in UNITS:
+            self._set_cap(scope, budget, unit)
+
+    def _set_cap(self, scope: Scope, budget: Budget, unit: Unit) -> None:
+        allowance = self.all.get((scope, unit))
         if allowance is None:
-            allowance = self.all[scope] = LeasedAllowance(scope, budget, self)
-            self._named.setdefault(scope.port, {})[scope.kind, scope.name] = allowance
+            dollars = None if unit == "usd" else self.all[scope, "usd"]
+            allowance = self.all[scope, unit] = LeasedAllowance(scope, budget, self, unit, dollars)
+            if unit == "tokens":
+                self._named.setdefault(scope.port, {})[scope.kind, scope.name] = allowance
         elif allowance.budget != budget:
             allowance.change(budget)
-            for lease in self._leases.values():
-                if lease.window.scope == scope:
-                    lease.recall = True  # a lower cap holds for what was borrowed under the old one
-                    self._give_back(lease)
+            for lease in allowance.leases:
+                lease.recall = True  # a lower cap holds for what was borrowed under the old one
+                self._give_back(lease)
 
     def start(self) -> None:
         """Open the accounts of all budgets; the thread must run."""
@@ -140,8 +151,7 @@ class LeasedAllowances:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        for lease in list(self._leases.values()):
-            lease.until = 0.0
+        for lease in list(self._leases):
             self._close(lease, whatever=True)
         done: Deferred[None] = Deferred()
         if not self._thread.running:
@@ -154,12 +164,16 @@ class LeasedAllowances:
     def unavailable(self) -> bool:
         return self._thread.trouble is not None or self.trouble is not None
 
+    @property
+    def waits_for_others(self) -> bool:
+        """The ledger was made anew, and nothing is borrowed until all others have told it what they hold."""
+        return self.monotonic() < self._nothing_before
+
     # -- what allowances use
 
-    def open(self, window: Window) -> Lease | None:
-        lease = self._leases.get(window)
-        if lease is not None or self._stopping:
-            return lease
+    def open(self, window: Window, owner: LeasedAllowance) -> Lease | None:
+        if self._stopping:
+            return None
         try:
             if self._holdings is None:
                 self._holdings = self._open_holdings()
@@ -169,36 +183,39 @@ class LeasedAllowances:
             self._note(f"budgets cannot be spent: {getattr(error, 'strerror', None) or error}")
             return None
         self._note(None)
-        lease = self._leases[window] = Lease(window, holding, self._handed())
+        lease = Lease(window, holding, owner, self._handed(), owner.used_since(window.start))
+        self._leases.append(lease)
         self.ready(lease)
         return lease
 
     def ready(self, lease: Lease) -> bool:
-        if lease.known or lease.busy or self._stopping:
-            return lease.known
-        if lease.needed_at is None:
-            if self._journal.written < lease.handed:
-                return False
-            lease.needed_at = self.monotonic()
-        if self._mark.at <= lease.needed_at:
+        if lease.known or lease.busy or lease.closing or self._stopping:
+            return lease.usable
+        if not self._passed(lease):
             self._hurry()
-            return False
-        holder, told, expires_at = self._holder, lease.held(), self.now() + LEASE_SECONDS
-        recount = lease.recount
-
-        def tell(ledger: Ledger) -> list[Grant]:
-            grants = ledger.heartbeat(holder, [told], self.now(), expires_at)
-            if recount:
-                ledger.recount(lease.window)
-            return grants
-
-        def result(grants: list[Grant] | LedgerUnavailable) -> None:
-            if not isinstance(grants, LedgerUnavailable):
-                lease.recount = lease.recount and not recount
-                lease.agree(told, grants[0], expires_at)
-
-        self._do([lease], tell, result)
+        elif lease.ripe:
+            self._join(lease)
         return False
+
+    def _passed(self, lease: Lease) -> bool:
+        return lease.look(self._journal.written, self._mark.at, self.monotonic(), self._handed())
+
+    def _join(self, lease: Lease) -> None:
+        lease.prepare()
+        holder, told, expires_at, recount = self._holder, lease.held(), self.now() + LEASE_SECONDS, lease.recount
+
+        def result(grant: Grant | LedgerUnavailable) -> None:
+            if not isinstance(grant, LedgerUnavailable) and lease.agree(told, grant, expires_at):
+                lease.known, lease.recount = True, False
+            else:
+                lease.recount = True  # perhaps it was done, and calls end until it is tried again
+                lease.forgotten(self._handed())
+
+        self._do(
+            [lease],
+            lambda ledger: ledger.join(holder, told, now=self.now(), expires_at=expires_at, recount=recount),
+            result,
+        )
 
     def borrow(
         self, lease: Lease, cap: int, need: int, most: int, result: Callable[[Grant | LedgerUnavailable], None]
@@ -209,7 +226,7 @@ class LeasedAllowances:
 
         def borrowed(done: Grant | LedgerUnavailable) -> None:
             if not isinstance(done, LedgerUnavailable):
-                lease.agree(told, done, expires_at)
+                self._agree(lease, told, done, expires_at)
             result(done)
 
         self._do(
@@ -243,23 +260,46 @@ class LeasedAllowances:
     def beat(self) -> None:
         """Look after all leases."""
         now = self.now()
-        for allowance in self.all.values():
-            if allowance.budget.enabled:
-                lease = allowance.at(now)
-                if lease is not None and now > lease.end - OPEN_AHEAD:
-                    self.open(allowance.window(lease.end))
-        current = {allowance.lease for allowance in self.all.values() if allowance.budget.enabled}
-        for lease in list(self._leases.values()):
-            if lease in current or lease.start > now:
-                lease.idle += 1
-                if lease.wanted or lease.recall or lease.idle > IDLE_BEATS:
-                    self._give_back(lease)
-            elif not lease.holding.calls:
-                self._close(lease)
-            self.ready(lease)
-        self._tell([lease for lease in self._leases.values() if lease.known and not lease.busy])
+        self._failed = False
+        for allowance in list(self.all.values()):
+            self._safely(self._open_in_time, allowance, now)
+        current = {allowance.lease for allowance in self.all.values() if allowance.cap.enabled}
+        for lease in list(self._leases):
+            self._safely(self._tend, lease, now, lease in current)
+        self._safely(self._tell)
+        if not self._failed:
+            self.defect = None
 
-    def _tell(self, leases: list[Lease]) -> None:
+    def _safely(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            function(*arguments)
+        except Exception as error:
+            self._failed = True
+            self.defect = f"leases are not looked after as they should be: {type(error).__name__}: {error}"
+            log.failure("leases: a defect")
+
+    def _open_in_time(self, allowance: LeasedAllowance, now: float) -> None:
+        if allowance.cap.enabled:
+            lease = allowance.at(now)
+            if lease is not None and now > lease.end - OPEN_AHEAD:
+                allowance.open(lease.end)
+
+    def _tend(self, lease: Lease, now: float, current: bool) -> None:
+        if not current and now >= lease.end:
+            self._close(lease)
+        elif current or lease.start > now:
+            lease.idle += 1
+            if lease.wanted or lease.recall or lease.idle > IDLE_BEATS:
+                self._give_back(lease)
+        else:
+            self._give_back(lease)
+        if lease.known:
+            self._passed(lease)
+        else:
+            self.ready(lease)
+
+    def _tell(self) -> None:
+        leases = [lease for lease in self._leases if lease.usable and not lease.busy]
         if not leases:
             return
         holder, expires_at = self._holder, self.now() + LEASE_SECONDS
@@ -269,12 +309,19 @@ class LeasedAllowances:
             if isinstance(grants, LedgerUnavailable):
                 return
             for lease, told, grant in zip(leases, tolds, grants, strict=True):
-                lease.agree(told, grant, expires_at)
+                self._agree(lease, told, grant, expires_at)
 
         self._do(leases, lambda ledger: ledger.heartbeat(holder, tolds, self.now(), expires_at), result)
 
+    def _agree(self, lease: Lease, told: Held, grant: Grant, expires_at: float) -> bool:
+        if lease.agree(told, grant, expires_at):
+            return True
+        self._nothing_before = self.monotonic() + self._lost_seconds
+        lease.forgotten(self._handed())
+        return False
+
     def _give_back(self, lease: Lease) -> None:
-        if not lease.known or lease.busy:
+        if not lease.usable or lease.busy:
             return
         lease.recall = False
         if not lease.holding.give_back():
@@ -283,8 +330,7 @@ class LeasedAllowances:
         holder, told, until = self._holder, lease.held(), lease.until
 
         def result(done: Grant | LedgerUnavailable) -> None:
-            if not isinstance(done, LedgerUnavailable):
-                lease.agree(told, done, float(lease.holding.expires))
+            if not isinstance(done, LedgerUnavailable) and self._agree(lease, told, done, lease.holding.expires):
                 lease.until = until
 
         self._do([lease], lambda ledger: ledger.give_back(holder, told, self.now()), result)
@@ -294,21 +340,25 @@ class LeasedAllowances:
 
         :param whatever: also while something else is under way about it: the thread does it after that
         """
-        if lease.holding.calls or (lease.busy and not whatever):
+        if lease.holding.calls or lease.closing or (lease.busy and not whatever):
             return
         if not lease.known and not lease.busy:
             self._forget(lease)  # the ledger has nothing of it, and rows have what was spent
             return
+        lease.closing = True
         holder, told = self._holder, lease.held()
 
         def result(done: LedgerUnavailable | None) -> None:
-            if done is None and not lease.holding.calls:
+            if done is None:
                 self._forget(lease)
+            else:
+                lease.closing = False
 
         self._do([lease], lambda ledger: ledger.close_lease(holder, told), result)
 
     def _forget(self, lease: Lease) -> None:
-        del self._leases[lease.window]
+        self._leases.remove(lease)
+        lease.owner.dropped(lease)
         if self._holdings is not None:
             self._holdings.close_holding(lease.holding)
 
@@ -343,7 +393,7 @@ class LeasedAllowances:
         if self._made_anew != self._thread.made_anew:
             self._made_anew = self._thread.made_anew
             self._nothing_before = self.monotonic() + self._lost_seconds
-            for lease in self._leases.values():
+            for lease in self._leases:
                 lease.forgotten(self._handed())
 
     def _handed(self) -> int:

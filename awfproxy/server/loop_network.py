@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from awfproxy.server.network import BACKLOG, WRITE_HIGH, WRITE_LOW, Listener
+from awfproxy.server.network import BACKLOG, WRITE_HIGH, WRITE_LOW, Listener, holds_unread
 
 #: made once: a Failure per closed connection costs more than the close
 CLOSED = Failure(ConnectionDone())
@@ -98,6 +98,10 @@ class LoopTransport(asyncio.Protocol):
 
     def unsent(self) -> int:
         return int(self._loop_transport.get_write_buffer_size())
+
+    def unread(self) -> bool:
+        raw = self._loop_transport.get_extra_info("socket")
+        return raw is None or raw.fileno() < 0 or holds_unread(raw.fileno())
 
     def switchProtocol(self, protocol: Protocol) -> None:
         self.protocol = protocol

@@ -11,6 +11,7 @@ are the event loop's own (`loop_network`, uvloop) or Twisted's with direct send 
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable
 from typing import Protocol as Interface
@@ -54,6 +55,9 @@ class Transport(Interface):
     def unsent(self) -> int:
         """Bytes queued here, not yet in the kernel."""
 
+    def unread(self) -> bool:
+        """Whether the kernel holds something that was not read yet: bytes, or the end of the connection."""
+
     def switchProtocol(self, protocol: Protocol) -> None:
         """From now on another protocol is told what arrives."""
 
@@ -80,3 +84,10 @@ class Network(Interface):
         Fires when ``protocol.makeConnection`` was called; fails with `OSError`; may be cancelled, and has no timeout.
         Nothing is called back before this returns.
         """
+
+
+def holds_unread(descriptor: int) -> bool:
+    """Whether a socket has something to be read now, its end included.  One system call."""
+    asking = select.poll()  # not select(), which stops at descriptor 1023
+    asking.register(descriptor, select.POLLIN)
+    return bool(asking.poll(0))

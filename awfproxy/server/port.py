@@ -26,9 +26,11 @@ from awfproxy.core.request import Conversation, Peek
 from awfproxy.core.route import Route, router
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.admission import Admission
-from awfproxy.server.call import UNPEEKED, Call
+from awfproxy.server.call import Call
 from awfproxy.server.client import ClientConnection
+from awfproxy.server.client_request import UNPEEKED
 from awfproxy.server.shared import Shared
+from awfproxy.server.standings import in_dollars
 from awfproxy.server.tallies import OTHER, UNNAMED
 from awfproxy.server.upstream import UpstreamPool
 from awfproxy.wire.faults import Fault
@@ -52,6 +54,8 @@ class Port:
         self.settings = settings
         self.name = settings.name
         self.provider = PROVIDERS[settings.provider]
+        #: nobody knows which server it is that answers
+        self.any_server = settings.provider == "generic"
         self.shared = shared
         self.sweep_seconds = sweep_seconds
         self.record_wait = shared.settings.service.record_wait
@@ -90,8 +94,9 @@ class Port:
         #: None: whoever reaches the port may call it
         self.client_keys = self._client_keys() if settings.clients else None
         self.admission = Admission(
-            settings, shared.budgets, shared.rates, self.tally, clock=shared.reactor, monotonic=shared.monotonic,
-            wall=shared.wall, wait=shared.settings.service.admission_wait, soft_cap_passed=shared.soft_cap_passed,
+            settings, shared.budgets, shared.rates, self.tally, shared.tariff, clock=shared.reactor,
+            monotonic=shared.monotonic, wall=shared.wall, wait=shared.settings.service.admission_wait,
+            soft_cap_passed=shared.soft_cap_passed,
         )  # fmt: skip
 
     def _client_keys(self) -> ClientKeys:
@@ -196,20 +201,21 @@ class Port:
 
     def request_head(self, call: Call, head: RequestHead, length: int, decoded: bool) -> bytes:
         """The head that goes upstream; ``decoded``: with a body that is not the client's bytes any more."""
-        target = call.route.upstream_target
+        request = call.request
+        target = request.route.upstream_target
         assert target is not None, "objection() has refused what has no target"
         return self._rules.head(
             head,
             target,
             length if length or head.chunked or head.content_length is not None else None,
             call.request_id.encode("ascii"),
-            streaming=bool(call.streaming),
+            streaming=bool(request.streaming),
             rewritten=decoded,
         )
 
     def response_head(self, call: Call, head: ResponseHead, framing: str, minor: int, close: bool) -> bytes:
         """The head that goes to the client."""
-        admitted = call.admitted
+        admitted = call.request.admitted
         return self._answer_rules.head(
             head, call.request_id.encode("ascii"), framing=framing, client_minor=minor, close=close,
             budget=None if admitted is None else admitted.notice,
@@ -247,15 +253,16 @@ class Port:
             "include_usage": self.settings.include_usage,
             "calls": len(self.calls),
             "connections": self.pool.counts,
-            "budgets": self._reflect_budgets(),
+            **self._reflect_budgets(),
             "models": sorted(self.tally.models.keys() - {OTHER, UNNAMED}),
         }
 
     def _reflect_budgets(self) -> dict[str, dict[str, Any]]:
         """How the enabled budgets stand, by kind and name of their scope; times in seconds since the epoch."""
+        tokens, usd = self.admission.standings.look()
         return {
-            f"{kind} {name}".rstrip(): msgspec.structs.asdict(figures)
-            for (kind, name), figures in self.admission.look().items()
+            "budgets": {" ".join(key).rstrip(): msgspec.structs.asdict(each) for key, each in tokens.items()},
+            "budgets_usd": {" ".join(key).rstrip(): in_dollars(each) for key, each in usd.items()},
         }
 
     def released_unrecorded(self) -> None:
@@ -276,7 +283,7 @@ class Port:
         counts = self.pool.counts
         self.tally.connections_busy = counts["busy"]
         self.tally.connections_idle = counts["idle"]
-        self.tally.budgets = self.admission.look()
+        self.tally.budgets, self.tally.budgets_usd = self.admission.standings.look()
 
     @property
     def flushing(self) -> int:

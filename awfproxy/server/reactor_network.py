@@ -22,7 +22,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
-from awfproxy.server.network import BACKLOG, WRITE_HIGH, Listener
+from awfproxy.server.network import BACKLOG, WRITE_HIGH, Listener, holds_unread
 from awfproxy.server.sockets import ListenError, explain
 
 log = txaio.make_logger()
@@ -120,6 +120,10 @@ class ReactorTransport(Protocol):
         if self._gone or not hasattr(below, "_tempDataBuffer"):
             return 0
         return int(len(below.dataBuffer) - below.offset + sum(map(len, below._tempDataBuffer)))
+
+    def unread(self) -> bool:
+        plain = self._socket
+        return self._gone or (plain is not None and holds_unread(plain.fileno()))
 
     def switchProtocol(self, protocol: Protocol) -> None:
         self._above = protocol

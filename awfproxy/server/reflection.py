@@ -18,7 +18,7 @@ def together(told: list[dict[str, Any]]) -> dict[str, Any]:
             if name not in whole:
                 whole[name] = value
             else:
-                whole[name] = (_newest if name == BUDGETS else _both)(whole[name], value)
+                whole[name] = (_newest if name in BUDGETS else _both)(whole[name], value)
     return whole
 
 

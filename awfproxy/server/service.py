@@ -1,6 +1,7 @@
 """The service of a process that serves alone: what starts, in which order, and how it stops.
 
-Start: sockets are bound first (a taken one ends the start), then the journal opens its files, then calls are accepted.
+Start: sockets are bound first (a taken one ends the start), then `state_dir` is locked, then the journal opens its
+files, then calls are accepted.
 Stop: ports and journal as `ports` says; the admin listener goes last, so that a drain can be watched.
 """
 
@@ -19,14 +20,17 @@ from awfproxy import __version__
 from awfproxy.core.settings import Settings
 from awfproxy.server.admin import open_admin
 from awfproxy.server.admin_socket import AdminSocket
+from awfproxy.server.alerts import open_alerts
 from awfproxy.server.books import Books
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import READY
+from awfproxy.server.installation import installation_id
 from awfproxy.server.mending import REQUESTS_FILE
 from awfproxy.server.port import Port
 from awfproxy.server.ports import Ports, allow_files
 from awfproxy.server.reactor_network import listen_slowly
 from awfproxy.server.service_controls import ServiceControls
+from awfproxy.server.service_lock import ServiceLock
 from awfproxy.server.shared import Shared
 from awfproxy.server.sockets import open_listening
 from awfproxy.server.unfinished import unfinished
@@ -44,6 +48,9 @@ class ProxyService(Service):
         self._shared = shared
         self._ports = Ports(settings, reactor, shared)
         self._books = Books(settings, reactor, shared.journal)
+        self._books.lend = shared.lend
+        self._alerts = open_alerts(settings, reactor, time.time)
+        self._lock = ServiceLock(settings.service.state_dir)
         self._bound: list[tuple[Port, socket.socket | None]] = []
         #: 1 if records were lost at the end
         self.exit_status = 0
@@ -63,13 +70,14 @@ class ProxyService(Service):
         self._bound = [(port, open_listening(port.settings.listen)) for port in self._ports.ports]
         self._admin = open_admin(
             self.settings, self.reactor, shared.health,
-            Exposition(shared.tallies, shared.journal, ledger=self._books.figures), self._ports.reflect,
+            Exposition(shared.tallies, shared.journal, ledger=self._books.figures, alerts=self._alerts.results),
+            self._ports.reflect,
         )  # fmt: skip
 
     def startService(self) -> None:
         """Open the files and accept calls.
 
-        :raises KeptFileError: the key in ``state_dir`` cannot be read or made
+        :raises KeptFileError: another service has ``state_dir``, or a file in it cannot be read or made
         :raises ListenError: an endpoint string that only Twisted knows cannot be listened on, or the admin socket is
             another process's
         :raises OSError: a file of the journal cannot be opened
@@ -77,12 +85,14 @@ class ProxyService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         shared, ports = self._shared, self._ports
         allow_files()
+        self._lock.take()
         ports.start()
         self._admin_socket.open()
         self._books.start(keeps=True)
-        if self._books.allowances is not None:
-            shared.allowances = self._books.allowances
+        self._books.price(shared.tariff)
         shared.health.watch("ledger", self._books.condition)
+        self._alerts.start(installation_id(self.settings.service.state_dir))
+        shared.alert = self._alerts.passed
         self._remember_work()
         if self._admin is not None:
             self._admin.startService()
@@ -119,11 +129,13 @@ class ProxyService(Service):
     async def _stop(self) -> None:
         unwritten = await self._ports.stop()
         await maybeDeferred(self._admin_socket.stop)
+        await self._alerts.stop()
         await self._books.stop()
         if unwritten.records:
             self.exit_status = 1
         if self._admin is not None:
             await maybeDeferred(self._admin.stopService)
+        self._lock.release()
         log.info("stopped")
         super().stopService()  # type: ignore[no-untyped-call]
 

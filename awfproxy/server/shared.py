@@ -7,8 +7,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import txaio
-
+from awfproxy.core.alerts import Alert
 from awfproxy.core.background import Works
 from awfproxy.core.decoders import DecoderMemory
 from awfproxy.core.hints import Hinter
@@ -24,10 +23,8 @@ from awfproxy.server.intake import Intake
 from awfproxy.server.network import Network
 from awfproxy.server.shared_works import SharedWorks
 from awfproxy.server.tallies import Tallies
+from awfproxy.server.tariff import Tariff
 from awfproxy.server.tls import client_context
-
-txaio.use_twisted()
-log = txaio.make_logger()
 
 
 class Shared:
@@ -64,6 +61,10 @@ class Shared:
         self.tallies = Tallies()
         #: none until the service starts
         self.allowances: Allowances = NoAllowances()
+        #: knows no price until the service starts
+        self.tariff = Tariff(reactor, wall)
+        #: tells what is to be told to people; nobody until the service starts
+        self.alert: Callable[[Alert], None] = lambda alert: None
         self.health = Health(wall, lambda: journal.last_write)
         self.body_memory = BodyMemory(settings.service.request_memory)
         self.decoder_memory = DecoderMemory()
@@ -82,13 +83,18 @@ class Shared:
         """The budgets that a call must pass."""
         return self.allowances.of(port, user, feature)
 
+    def lend(self, allowances: Allowances) -> None:
+        """These are the budgets from now on."""
+        self.allowances = allowances
+
     def soft_cap_passed(self, allowance: Allowance, standing: Standing) -> None:
         """More than a soft cap is used: once for each window of each budget."""
-        scope = allowance.scope
-        log.warn(
-            "the soft cap of {port} is passed: {kind}{name} has used {used} tokens this {period}, soft cap {cap}",
-            port=scope.port, kind=scope.kind, name=scope.name and f" {scope.name}", used=standing.used,
-            period=allowance.budget.period, cap=standing.soft_cap,
+        assert standing.soft_cap is not None
+        self.alert(
+            Alert(
+                allowance.scope, allowance.cap.period, standing.window_start, standing.window_end, standing.used,
+                standing.soft_cap, standing.cap, self.wall(),
+            )
         )  # fmt: skip
 
     def tls(self) -> ssl.SSLContext:

@@ -1,8 +1,8 @@
-"""Soft caps: nothing is refused for one that is passed, but it is said.
+"""Soft caps: nothing is refused for one that is passed, but it is said.  They are in tokens.
 
 To the client on every answer, in `X-AWF-Budget`; to the operator once in each window of each budget.  Budgets are
-looked at with each sweep of their port, twice a second, and not with each call.  With several workers each of them says
-it once.
+looked at with each sweep of their port, twice a second, and not with each call.  Each process notices it once; who
+started them all says it once (`alerts`).
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class SoftCaps:
 
         :param now: seconds since the epoch
         """
-        if allowance.scope not in self._passed or not allowance.budget.enabled:
+        if allowance.scope not in self._passed or not allowance.cap.enabled or allowance.cap.soft is None:
             return None
         standing = allowance.standing(now)
         if not standing.soft_exceeded:
             return None
-        value = b"soft-cap; used=%d; cap=%d" % (standing.used, standing.soft_cap)
+        value = b"soft-cap; used=%d; cap=%d" % (standing.used, allowance.cap.soft)
         kind = allowance.scope.kind
         return value if kind == "port" else value + b"; scope=" + kind.encode("ascii")
 

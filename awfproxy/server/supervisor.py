@@ -1,8 +1,8 @@
 """The process that was started, where others serve: it binds, starts, watches and stops them, and tells how they are.
 
-Start: sockets and the admin listener are bound first (a taken one ends the start), then the files are mended, while
-nobody writes to them, then the workers start.  No call passes here.  Stop: all workers drain at the same time; the
-admin listener goes last.
+Start: sockets and the admin listener are bound first (a taken one ends the start), then `state_dir` is locked and the
+files are mended, while nobody writes to them, then the workers start.  No call passes here.  Stop: all workers drain at
+the same time; the admin listener goes last.
 
 After a worker was killed, the request lines that it left unwritten are added as at a start (`recovery`), once all that
 the others had begun is in the files.
@@ -27,6 +27,7 @@ from awfproxy.core.settings import Settings
 from awfproxy.server import recovery
 from awfproxy.server.admin import open_admin
 from awfproxy.server.admin_socket import AdminSocket
+from awfproxy.server.alerts import open_alerts
 from awfproxy.server.bookkeeper import LedgerFigures
 from awfproxy.server.books import MARK, MARK_BYTES, Books
 from awfproxy.server.common import on_uvloop
@@ -35,6 +36,7 @@ from awfproxy.server.crew import Crew
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import DRAINING, READY, STARTING, Health
 from awfproxy.server.hint_key import hint_key
+from awfproxy.server.installation import installation_id
 from awfproxy.server.logfile import LogFile
 from awfproxy.server.mending import REQUESTS_FILE, USAGE_FILE, add_lines, mend
 from awfproxy.server.ports import FLUSH_SECONDS, allow_files
@@ -42,6 +44,7 @@ from awfproxy.server.process_metrics import processes
 from awfproxy.server.reflection import all_reasons, together
 from awfproxy.server.service import announce
 from awfproxy.server.service_controls import ServiceControls
+from awfproxy.server.service_lock import ServiceLock
 from awfproxy.server.shared_logfile import SharedLogFile
 from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, forget_worker, rates_bytes
@@ -75,12 +78,15 @@ class Supervisor(Service):
         #: by slot, a socket for each port
         self._listening: list[list[socket.socket]] = []
         self._totals = Totals()
+        self._alerts = open_alerts(settings, reactor, time.time)
         self._crew = Crew(
-            self._workers, reactor, self._start_worker, self._assignment, self._totals.told, self._died, self._hopeless
-        )
+            self._workers, reactor, self._start_worker, self._assignment, self._totals.told, self._died,
+            self._hopeless, self._alerts.passed,
+        )  # fmt: skip
         self._health = Health(time.time, lambda: self._totals.journal.last_write)
         self._health.watch("workers", self._crew.reasons)
         self._admin: Service | None = None
+        self._lock = ServiceLock(settings.service.state_dir)
         self._areas: dict[str, Area] = {}
         self._books: Books | None = None
         self._admin_socket: AdminSocket | None = None
@@ -105,18 +111,20 @@ class Supervisor(Service):
         exposition = Exposition(
             self._totals, self._totals.journal,
             processes(self._crew.pids), lambda: (len(self._crew.ready), self._crew.deaths), self._ledger_figures,
+            self._alerts.results,
         )  # fmt: skip
         self._admin = open_admin(self.settings, self.reactor, self._health, exposition, self._reflect, self._fresh)
 
     def startService(self) -> None:
         """Mend the files and start the workers.
 
-        :raises KeptFileError: the key in ``state_dir`` cannot be read or made
+        :raises KeptFileError: another service has ``state_dir``, or a file in it cannot be read or made
         :raises ListenError: the admin socket is another process's
         :raises OSError: a file of the journal cannot be opened
         """
         super().startService()  # type: ignore[no-untyped-call]
         allow_files()
+        self._lock.take()
         service = self.settings.service
         hint_key(service.state_dir)
         self._mend()
@@ -132,6 +140,7 @@ class Supervisor(Service):
         self._admin_socket.open()
         self._books.start(keeps=True)
         self._health.watch("ledger", self._books.condition)
+        self._alerts.start(installation_id(service.state_dir))
         self._remember_work()
         new_id = request_ids(time.time, os.urandom)
         self._interaction_ids = {port.name: new_id() for port in self.settings.ports}
@@ -168,8 +177,10 @@ class Supervisor(Service):
     def _assignment(self, slot: int) -> Assignment:
         listening = [[each.fileno() for each in sockets] for sockets in self._listening]
         memory = {name: area.fd for name, area in self._areas.items()}
-        budgets = [] if self._books is None else list(self._books.budgets.items())
-        return Assignment(self.settings, slot, listening, memory, self._interaction_ids, budgets)
+        books = self._books
+        assert books is not None
+        budgets = list(books.budgets.items())
+        return Assignment(self.settings, slot, listening, memory, self._interaction_ids, budgets, books.known)
 
     def _died(self, slot: int) -> None:
         self._totals.gone(slot)
@@ -283,12 +294,14 @@ class Supervisor(Service):
                 log.error("journal: {why}: {file}", why=error.strerror, file=error.filename)
         if self._admin_socket is not None:
             await maybeDeferred(self._admin_socket.stop)
+        await self._alerts.stop()
         if self._books is not None:
             await self._books.stop()
         if self._admin is not None:
             await maybeDeferred(self._admin.stopService)
         for area in self._areas.values():
             area.close()
+        self._lock.release()
         log.info("stopped")
         super().stopService()  # type: ignore[no-untyped-call]
 

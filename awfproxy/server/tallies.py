@@ -91,13 +91,14 @@ class ModelTallies(msgspec.Struct, array_like=True):
 
 
 class BudgetFigures(msgspec.Struct, array_like=True, frozen=True):
-    """How a budget stands: tokens, and the window's start and end in seconds since the epoch."""
+    """How a cap stands: tokens or millionths of a dollar, and the window's start and end in seconds since the epoch."""
 
     limit: int
     used: int
     reserved: int
     remaining: int
-    soft_cap: int
+    #: None: there is none
+    soft_cap: int | None
     window_start: int
     window_end: int
 
@@ -124,8 +125,9 @@ class PortTallies(msgspec.Struct, array_like=True):
     rate_limited: dict[tuple[str, str], int] = {}
     #: decisions where a budget was asked, by the kind of the one that refused ("" where none did) and the reason
     budget_decisions: dict[tuple[str, str], int] = {}
-    #: as of the last sweep, by kind and name of its scope
+    #: caps in tokens as of the last sweep, by kind and name of their scope; and those in dollars
     budgets: dict[tuple[str, str], BudgetFigures] = {}
+    budgets_usd: dict[tuple[str, str], BudgetFigures] = {}
 
     def started(self) -> None:
         """A request arrived."""

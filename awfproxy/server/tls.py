@@ -154,6 +154,9 @@ class TlsClient(Protocol):
     def unsent(self) -> int:
         return self._below.unsent() if self._below is not None else 0
 
+    def unread(self) -> bool:
+        return self._below is None or self._below.unread()
+
     def switchProtocol(self, protocol: Protocol) -> None:
         self._above = protocol
 

@@ -19,8 +19,8 @@ PRESENT: Final = frozenset(
     ("in_flight", "connections_busy", "connections_idle", "queue_records", "queue_bytes", "places_taken", "oldest")
 )
 
-#: the field with how budgets stand: every process tells of the same ones
-BUDGETS: Final = "budgets"
+#: the fields with how budgets stand: every process tells of the same ones
+BUDGETS: Final = frozenset(("budgets", "budgets_usd"))
 
 Counted = TypeVar("Counted", bound=msgspec.Struct)
 
@@ -112,7 +112,7 @@ def _only_past(counted: msgspec.Struct) -> None:
     for field in msgspec.structs.fields(counted):
         if field.name in PRESENT:
             setattr(counted, field.name, field.default)
-        elif field.name == BUDGETS:
+        elif field.name in BUDGETS:
             setattr(counted, field.name, {})
 
 
@@ -128,7 +128,7 @@ def _sum(name: str, one: Any, other: Any) -> Any:
         return other if one is None else one
     if name in ("oldest", "last_write"):
         return max(one, other)
-    if name == BUDGETS:
+    if name in BUDGETS:
         return _latest(one, other)
     if isinstance(one, dict):
         return {key: one.get(key, 0) + other.get(key, 0) for key in one | other}

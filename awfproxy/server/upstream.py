@@ -29,7 +29,7 @@ from awfproxy.wire.responses import ResponseReader
 
 if TYPE_CHECKING:
     from awfproxy.server.answer import Answer
-    from awfproxy.server.call import Call
+    from awfproxy.server.exchange import Exchange
 
 log = txaio.make_logger()
 
@@ -44,19 +44,20 @@ class UpstreamConnection(Protocol):
     """One connection to the provider."""
 
     __slots__ = (
-        "_deadline", "_expired", "_pool", "answer", "busy", "call", "connected", "paused", "reader", "reused", "since",
-        "transport", "up",
+        "_deadline", "_expired", "_pool", "answer", "busy", "connected", "exchange", "paused", "reader", "reused",
+        "since", "transport", "up",
     )  # fmt: skip
 
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, pool: UpstreamPool, call: Call) -> None:
+    def __init__(self, pool: UpstreamPool, exchange: Exchange) -> None:
         self.connected = 0
         self._pool = pool
         self._deadline: IDelayedCall | None = None
         self._expired = False
-        self.call: Call | None = call
-        #: the call's answer, from its head on
+        #: that it is for now
+        self.exchange: Exchange | None = exchange
+        #: of the same call, from its head on
         self.answer: Answer | None = None
         self.reader = ResponseReader()
         #: counted as busy by the pool
@@ -69,7 +70,7 @@ class UpstreamConnection(Protocol):
         #: monotonic seconds since when it is idle
         self.since = 0.0
 
-    # -- what the call asks for
+    # -- what the exchange asks for
 
     def send(self, method: bytes, head: bytes, body: bytes) -> None:
         """Send a request and expect its answer."""
@@ -91,7 +92,7 @@ class UpstreamConnection(Protocol):
                 top.transport.abortConnection()  # type: ignore[attr-defined]
 
         self._deadline = clock.callLater(timeout, expire)
-        if attempt.called:  # the call does not know this connection yet: it is told in the next turn
+        if attempt.called:  # the exchange does not know this connection yet: it is told in the next turn
             clock.callLater(0, attempt.addErrback, self.connectionLost)
         else:
             attempt.addErrback(self.connectionLost)
@@ -109,8 +110,8 @@ class UpstreamConnection(Protocol):
             self.transport.resumeProducing()
 
     def abandon(self) -> None:
-        """The call wants nothing more of this connection."""
-        self.call = self.answer = None
+        """Nothing more is wanted of this connection."""
+        self.exchange = self.answer = None
         if self.up:
             self.transport.abortConnection()
 
@@ -121,18 +122,18 @@ class UpstreamConnection(Protocol):
         self.up = True
         self._end_dial()
         self.transport.registerProducer(self, True)
-        call = self.call
+        exchange = self.exchange
         try:
             self._pool.connected(self)
         except Exception:
             log.failure("a call broke as its connection stood")
-            if call is not None:
-                call.broke()
+            if exchange is not None:
+                exchange.broke()
 
     def dataReceived(self, data: bytes) -> None:
         """One read of the answer."""
-        call = self.call
-        if call is None:
+        exchange = self.exchange
+        if exchange is None:
             self.transport.abortConnection()  # nothing was asked
             return
         reader = self.reader
@@ -144,30 +145,30 @@ class UpstreamConnection(Protocol):
                     if body:
                         answer.body(body)
                 else:
-                    self._turn(call, reader, reader.fault)
+                    self._turn(exchange, reader, reader.fault)
             else:
-                self._turn(call, reader, reader.feed(data))
+                self._turn(exchange, reader, reader.feed(data))
         except Exception:
             log.failure("a call broke on its answer")
-            call.broke()
+            exchange.broke()
 
-    def _turn(self, call: Call, reader: ResponseReader, fault: Fault | None) -> None:
+    def _turn(self, exchange: Exchange, reader: ResponseReader, fault: Fault | None) -> None:
         """A read that holds more than a piece of the body: a head, the end, or a fault."""
         if reader.head is not None:
             head, reader.head = reader.head, None
-            call.response_head(head)
-            if self.call is not call:
+            exchange.response_head(head)
+            if self.exchange is not exchange:
                 return  # the call goes another way
         answer = self.answer
         body = reader.body()
         if reader.complete:
             self._settle()
-            call.response_end(body, reader.trailers)
+            exchange.response_end(body, reader.trailers)
         elif fault is not None:
             self.abandon()
             if body and answer is not None:
                 answer.body(body)
-            call.upstream_lost(fault.reason, invalid=True)
+            exchange.upstream_lost(fault.reason, invalid=True)
         elif answer is not None:
             if body:
                 answer.body(body)
@@ -178,17 +179,17 @@ class UpstreamConnection(Protocol):
         """The connection is no more."""
         was_up, self.up = self.up, False
         self._end_dial()
-        call, self.call = self.call, None
+        exchange, self.exchange = self.exchange, None
         self.answer = None
         self._pool.lost(self)
-        if call is None:
+        if exchange is None:
             return
         if not was_up:
-            call.connect_failed("timed out" if self._expired else _why(reason), self._expired)
+            exchange.connect_failed("timed out" if self._expired else _why(reason), self._expired)
         elif reason.check(ConnectionDone) and self.reader.end_of_stream():
-            call.response_end(b"", [])
+            exchange.response_end(b"", [])
         else:
-            call.upstream_lost(_why(reason), retryable=self.reused and not self.reader.started)
+            exchange.upstream_lost(_why(reason), retryable=self.reused and not self.reader.started)
 
     # -- as the producer of its transport: the request is all queued already, nothing can be held back
 
@@ -208,7 +209,7 @@ class UpstreamConnection(Protocol):
 
     def _settle(self) -> None:
         """The answer is whole: into the pool, or away."""
-        self.call = self.answer = None
+        self.exchange = self.answer = None
         reader = self.reader
         if reader.keep_alive and not reader.surplus and self.transport.unsent() == 0:
             self.resume()
@@ -248,14 +249,23 @@ class UpstreamPool:
         """Connections by state: idle, and busy with a call (or being made)."""
         return {"idle": len(self._idle), "busy": self._busy}
 
-    def attach(self, call: Call, fresh: bool = False) -> UpstreamConnection:
-        """A connection for ``call``: ``up``, or being made; then ``call.connected`` or ``connect_failed`` follows."""
-        if self._idle and not fresh:
+    def attach(self, exchange: Exchange, *, fresh: bool = False, surely_open: bool = False) -> UpstreamConnection:
+        """A connection for ``exchange``: ``up``, or being made; then its `connected` or `connect_failed` follows.
+
+        :param fresh: not a kept one
+        :param surely_open: not one on which the upstream has spoken since its last answer, be it to close it, as far
+            as that has come to this host
+        """
+        while self._idle and not fresh:
             connection, _ = self._idle.popitem()
-            connection.call = call
+            if surely_open and connection.transport.unread():
+                connection.transport.loseConnection()
+                continue
+            connection.exchange = exchange
             connection.reused = True
+            break
         else:
-            connection = self._dial(call)
+            connection = self._dial(exchange)
         connection.busy = True
         self._busy += 1
         return connection
@@ -271,8 +281,8 @@ class UpstreamPool:
 
     def connected(self, connection: UpstreamConnection) -> None:
         """A connection stands; its call may have gone meanwhile."""
-        if connection.call is not None:
-            connection.call.connected()
+        if connection.exchange is not None:
+            connection.exchange.connected()
         else:
             self.give_back(connection)
 
@@ -301,8 +311,8 @@ class UpstreamPool:
             connection.transport.loseConnection()
         self._idle.clear()
 
-    def _dial(self, call: Call) -> UpstreamConnection:
-        connection = UpstreamConnection(self, call)
+    def _dial(self, exchange: Exchange) -> UpstreamConnection:
+        connection = UpstreamConnection(self, exchange)
         upstream, proxy = self._upstream, self._proxy
         top: Protocol = connection
         if self._tls is not None:

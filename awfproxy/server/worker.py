@@ -31,6 +31,7 @@ from awfproxy.server.control_messages import (
     Fenced,
     FromSupervisor,
     Others,
+    Passed,
     Reload,
     Serve,
     Serving,
@@ -78,7 +79,8 @@ class Worker:
         self._ports = Ports(settings, reactor, self._shared)
         mark = Area(MARK, MARK_BYTES, assignment.memory[MARK])
         self._books = Books(settings, reactor, self._shared.journal, memoryview(mark.bytes))
-        self._books.budgets = dict(assignment.budgets)
+        self._books.budgets, self._books.known = dict(assignment.budgets), assignment.known
+        self._books.lend = self._shared.lend
         self._channel = ControlChannel(True, self._received, self._lost)  # type: ignore[arg-type]
         self._served: dict[int, list[Listener]] = {}
         self._telling = LoopingCall(self._tell)
@@ -97,9 +99,9 @@ class Worker:
             self._ports.open()
             self._ports.start()
             self._books.start(keeps=False)
-            if self._books.allowances is not None:
-                self._shared.allowances = self._books.allowances
+            self._books.price(self._shared.tariff)
             self._shared.health.watch("ledger", self._books.condition)
+            self._shared.alert = lambda alert: self._channel.send(Passed(alert))
         except (KeptFileError, OSError) as error:
             self._stopping, self.exit_status = True, 1
             self._channel.send(Failed(str(error)))

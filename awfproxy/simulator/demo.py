@@ -189,5 +189,5 @@ def print_report(log_dir: Path) -> None:
     """The table, by the code behind ``awf logs token-usage``."""
     report = token_usage([str(log_dir)], ("provider", "model"))
     print(report.render("pretty"), end="")
-    for remark in report.remarks():
+    for remark in report.remarks.sentences():
         print(remark)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from bench import figures
+from bench import rows as rows_
 from bench.workloads import CALL, MANY, MEMORY, SLOW
 
 
@@ -29,19 +30,19 @@ def test_ratio_is_the_median_of_the_rounds() -> None:
     """A round in which the machine was slow counts by its own nginx, and one outlier does not decide."""
     rows = [cpu_row("nginx", us, round_=i) for i, us in enumerate((20, 40, 20))]
     rows += [cpu_row("awfproxy", us, round_=i) for i, us in enumerate((60, 120, 400))]
-    assert figures.ratio(rows, "awfproxy", "nginx", CALL.name) == 3.0
+    assert rows_.ratio(rows, "awfproxy", "nginx", CALL.name) == 3.0
 
 
 def test_ratio_needs_both_in_one_round() -> None:
     """Figures of different rounds are never divided by each other."""
     rows = [cpu_row("nginx", 20, round_=0), cpu_row("awfproxy", 60, round_=1)]
-    assert figures.ratio(rows, "awfproxy", "nginx", CALL.name) is None
+    assert rows_.ratio(rows, "awfproxy", "nginx", CALL.name) is None
 
 
 def test_failed_runs_are_not_figures() -> None:
     """A proxy that answers errors is cheap: such a row is named, and left out of the table."""
     rows = [cpu_row("nginx", 20), cpu_row("awfproxy", 5, bad=900)]
-    assert figures.cpu_us(rows, "awfproxy", CALL.name) is None
+    assert rows_.cpu_us(rows, "awfproxy", CALL.name) is None
     assert "Not used: call-1k through awfproxy: 900 went wrong." in figures.report(rows)
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from awfproxy.core import kinds
 from awfproxy.core.bounding import bounding
-from awfproxy.core.bounds import A_TOOL, OVERHEAD, TOOLS_OVERHEAD, upper_bound
+from awfproxy.core.bounds import A_TOOL, COHERE_OVERHEAD, OVERHEAD, TOOLS_OVERHEAD, upper_bound
 from awfproxy.core.kinds import Kind, kind, url_model
 from awfproxy.core.models import MODELS, known
 from awfproxy.core.request import ALL_SLICED_TO, MESSAGES_MAX
@@ -103,6 +103,82 @@ def test_input_by_bytes_output_by_the_limit(
         assert reason(body, which) == "not understood"
     else:
         assert bound(body, which) == size(body) + OVERHEAD + answers * limit
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"max_tokens":9000,"max_tokens":1}',
+        b'{"max_tokens":1,"max_tokens":9000}',
+        b'{"max_tokens":1,"max_tokens":null}',
+        b'{"max_tokens":1,"max_\\u0074okens":9000}',
+        b'{"max_completion_tokens":9000,"max_tokens":2,"max_completion_tokens":1}',
+        b'{"n":9,"max_tokens":1,"n":1}',
+        b'{"max_tokens":1,"generationConfig":{"maxOutputTokens":9000},"generationConfig":{"maxOutputTokens":1}}',
+        b'{"max_tokens":1,"generationConfig":{},"generationConfig":{"maxOutputTokens":1}}',
+        b'{"max_tokens":1,"generationConfig":{"maxOutputTokens":9000},"generationConfig":null}',
+        b'{"max_tokens":1,"generationConfig":{"maxOutputTokens":9000,"maxOutputTokens":1}}',
+        b'\xef\xbb\xbf{"max_tokens":9000,"messages":"\\ud83d","max_tokens":1}',
+    ],
+)
+def test_limits_that_are_given_twice(body: bytes) -> None:
+    """Under one name, however it is written: readers of JSON disagree on which of them counts.  In whatever API, as the
+    one that is asked for may be behind a gateway."""
+    for which in (kinds.CHAT, kinds.GENERATE, kinds.MESSAGES):
+        assert upper_bound(which, body, MODEL) == (None, "a limit given twice")
+
+
+def test_a_flood_of_limits_costs_no_more() -> None:
+    """It is not read to its end."""
+    body = b'{"n":1,%b"m":1}' % (b'"n":1,' * 500_000)
+    assert upper_bound(kinds.CHAT, body, MODEL) == (None, "not understood")
+    assert upper_bound(kinds.GENERATE, body.replace(b'"n":1', b'"options":{}'), MODEL) == (None, "not understood")
+
+
+names = st.sampled_from(["max_tokens", "max_completion_tokens", "max_output_tokens", "n"])
+
+
+@given(st.lists(st.tuples(names, st.integers(0, 10**6)), max_size=6), st.booleans())
+def test_whichever_limit_a_server_keeps_it_is_within_the_bound(given: list[tuple[str, int]], any_server: bool) -> None:
+    """Of several the largest; of an unknown server only what the oldest one keeps; twice the same, and there is none."""
+    body = b"{%b}" % b",".join(b'"%b":%d' % (name.encode(), number) for name, number in given)
+    tokens = upper_bound(kinds.CHAT, body, MODEL, any_server=any_server).tokens
+    said = dict(given)
+    assert (tokens is None) == (len(said) < len(given))
+    if tokens is None:
+        return
+    kept = [said[name] for name in ("max_tokens", "max_completion_tokens") if name in said]
+    if any_server and "max_tokens" not in said:
+        kept = []
+    answers = said.get("n") or 1
+    assert tokens == len(body) + OVERHEAD + answers * max(16, max(kept, default=16_384))
+
+
+@pytest.mark.parametrize(
+    ("which", "body", "limit"),
+    [
+        (kinds.CHAT, {"max_tokens": 100}, 100),
+        (kinds.CHAT, {"max_completion_tokens": 100}, None),
+        (kinds.CHAT, {"max_tokens": None, "max_completion_tokens": 100}, None),
+        (kinds.CHAT, {"max_tokens": 50, "max_completion_tokens": 100}, 100),
+        (kinds.COMPLETIONS, {"max_tokens": 100}, 100),
+        (kinds.MESSAGES, {"max_tokens": 100}, 100),
+        (kinds.RESPONSES, {"max_output_tokens": 100}, None),
+        (kinds.GENERATE, {"generationConfig": {"maxOutputTokens": 100}}, None),
+        (kinds.CONVERSE, {"inferenceConfig": {"maxTokens": 100}}, 100),
+        (kinds.OLLAMA, {"options": {"num_predict": 100}}, 100),
+        (kinds.COHERE_CHAT, {"max_tokens": 100}, 100),
+    ],
+)
+def test_limits_that_any_server_keeps(which: Kind, body: dict[str, Any], limit: int | None) -> None:
+    """Of APIs that are imitated the oldest alone; where nothing is sure and the model is unknown there is no bound."""
+    raw = json.dumps(body).encode()
+    found = upper_bound(which, raw, "llama9", any_server=True)
+    known_server = upper_bound(which, raw, "llama9")
+    assert known_server.tokens is not None
+    assert found == (known_server if limit is not None else (None, "no limit, and an unknown model"))
+    overhead = COHERE_OVERHEAD if which is kinds.COHERE_CHAT else OVERHEAD
+    assert limit is None or found.tokens == len(raw) + overhead + limit
 
 
 def test_unknown_models() -> None:
@@ -253,7 +329,11 @@ def test_what_is_bounded_by_its_bytes(body: dict[str, Any]) -> None:
         ("GET", "/v1/models", None),
         ("GET", "/v1/responses/resp_1", None),
         ("POST", "/v1/messages/count_tokens", None),
+        ("POST", "/v1/batches", "a batch"),
+        ("POST", "/v1beta/models/gemini-2.5-flash:batchGenerateContent", "a batch"),
         ("GET", "/v1/messages/batches", None),
+        ("POST", "/v1/messages/batches/b/cancel", None),
+        ("DELETE", "/v1/batches/b", None),
     ],
 )
 def test_kinds_of_calls(method: str, target: str, said: str | None) -> None:

@@ -404,6 +404,7 @@ def test_what_does_not_come_back(name: bytes) -> None:
         ([(b"x-request-id", b"a"), (b"request-id", b"b")], b"a"),
         ([(b"request-id", b"req_b")], b"req_b"),
         ([(b"apim-request-id", b"c")], b"c"),
+        ([(b"x-github-request-id", b"d")], b"d"),
         ([(b"x-amzn-RequestId", b"d")], b"d"),
         ([], None),
         ([(b"x-request-id", b"")], None),

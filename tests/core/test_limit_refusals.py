@@ -7,7 +7,7 @@ import json
 import pytest
 
 from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, UNBOUNDED, Reason, Scope
-from awfproxy.core.limit_refusals import PATIENCE, REASONS, budget_exceeded, rate_limited
+from awfproxy.core.limit_refusals import PATIENCE, REASONS, Amounts, budget_exceeded, rate_limited
 from awfproxy.core.rates import WINDOWS, RateRefusal
 from awfproxy.core.refusals import Refusal, response
 from tests.core.test_refusals import SHAPES, split
@@ -18,9 +18,7 @@ END = 1_800_003_600
 
 def budget(reason: Reason, **options: object) -> Refusal:
     """A refusal of a budget."""
-    values = {
-        "period": "day", "used": 400, "reserved": 50, "cap": 500, "estimate": 120, "now": NOW, "window_end": END,
-    }  # fmt: skip
+    values = {"tokens": Amounts(400, 50, 500, 120), "period": "day", "now": NOW, "window_end": END}
     return budget_exceeded(reason, Scope("main"), **(values | options))  # type: ignore[arg-type]
 
 
@@ -111,10 +109,39 @@ def test_in_every_shape(shape: str) -> None:
 
 def test_without_a_bound_there_is_no_estimate() -> None:
     """Missing is not 0; and the reason is told."""
-    refusal = budget(UNBOUNDED, estimate=None, unbounded="image_url by reference")
+    refusal = budget(UNBOUNDED, tokens=Amounts(400, 50, 500), unbounded="image_url by reference")
     assert refusal.details is not None
     assert "estimated_tokens" not in refusal.details
     assert "image_url by reference" in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (HARD_CAP, "used up today: $0.30 of $0.25"),
+        (ESTIMATED, "may use $0.012345, and the dollar budget of this port has $0.00 left"),
+        (RESERVED, "have reserved $0.05"),
+    ],
+)
+def test_what_a_budget_in_dollars_says(reason: Reason, words: str) -> None:
+    """In dollars, as numbers; and how the cap in tokens stands, which every refusal of a budget has."""
+    refusal = budget(reason, tokens=Amounts(400, 50, 500), usd=Amounts(300_000, 50_000, 250_000, 12_345))
+    assert (refusal.type, refusal.code) == ("budget_exceeded", reason)
+    details = refusal.details
+    assert details is not None
+    assert (details["used_usd"], details["reserved_usd"], details["cap_usd"]) == (0.3, 0.05, 0.25)
+    assert details["estimated_usd"] == 0.012345
+    assert (details["used_tokens"], details["reserved_tokens"], details["cap_tokens"]) == (400, 50, 500)
+    assert "estimated_tokens" not in details
+    assert words in refusal.message
+    assert "token" not in refusal.message
+
+
+def test_a_budget_in_tokens_says_nothing_of_dollars() -> None:
+    """A cap in dollars beside it does not stand in the way."""
+    details = budget(HARD_CAP).details
+    assert details is not None
+    assert not [name for name in details if name.endswith("_usd")]
 
 
 def test_the_reasons_that_refuse() -> None:

@@ -98,6 +98,8 @@ def test_the_environment_shapes_the_ports() -> None:
         AWF_TOKEN_LOG_DIR="/l",
         HTTPS_PROXY="http://squid:3128",
         AWFPROXY_WORKERS="2",
+        AWFPROXY_PRICES="~/p.toml",
+        HOME="/home/me",
         AWF_RATE_LIMIT_ENABLED="true",
         AWF_RATE_LIMIT_RPH="5",
     )
@@ -108,6 +110,7 @@ def test_the_environment_shapes_the_ports() -> None:
     service = settings.service
     assert (service.log_dir, service.state_dir, service.admin) == ("/l", "/s", "unix:/run/a.sock")
     assert (service.ledger, service.workers) == (Database("sqlite:////s/ledger.db"), 2)
+    assert (service.prices, settings.sources["service.prices"]) == ("/home/me/p.toml", "environment AWFPROXY_PRICES")
     assert port.limits == RateLimits(requests_per_minute=600, requests_per_hour=5, bytes_per_minute=52428800)
     assert settings.sources["ports.openai.limits.requests_per_hour"] == "environment AWF_RATE_LIMIT_RPH"
     assert settings.sources["ports.openai.limits.requests_per_minute"] == "environment AWF_RATE_LIMIT_ENABLED"
@@ -291,6 +294,15 @@ def test_own_variables_go_before_the_file() -> None:
     assert settings.sources["service.admin"] == "environment AWFPROXY_ADMIN"
 
 
+def test_the_file_of_prices() -> None:
+    """Relative to the configuration file, or to the working folder where the variable names it, which goes first."""
+    text = '[service]\nprices = "own/prices.toml"\n' + SMALL
+    assert of_file(text, KEY="k").service.prices == "/etc/awf/own/prices.toml"
+    settings = of_file(text, KEY="k", AWFPROXY_PRICES="/p.toml")
+    assert (settings.service.prices, settings.sources["service.prices"]) == ("/p.toml", "environment AWFPROXY_PRICES")
+    assert of_file(SMALL, KEY="k").service.prices is None
+
+
 def test_keys_and_targets_of_the_environment_do_not_count_beside_a_file() -> None:
     """With a file, what is not in it is not opened, and a key goes only where the file sends it."""
     settings = of_file(
@@ -378,6 +390,22 @@ def test_all_faults_of_file_and_environment_at_once() -> None:
 def test_an_empty_file_has_no_port() -> None:
     """A proxy without ports is a mistake."""
     assert refused("") == ["a.toml: there is no port; add a table like `[ports.openai]`."]
+
+
+@pytest.mark.parametrize(
+    ("webhook", "direct", "proxy"),
+    [
+        ("https://hooks.example/T0", "", Proxy("squid", 3128)),
+        ("https://hooks.example/T0", "hooks.example", None),
+        ("https://127.0.0.1/T0", "", None),
+        ("http://hooks.example/T0", "", None),
+    ],
+)
+def test_a_webhook_is_reached_as_upstreams_are(webhook: str, direct: str, proxy: Proxy | None) -> None:
+    """Through the proxy, unless it is plain or NO_PROXY names its host; whatever the way to the port's upstream."""
+    text = f'{SMALL}\n[ports.main.budget]\nwebhook = "{webhook}"'
+    settings = of_file(text, KEY="k", HTTPS_PROXY="http://squid:3128", NO_PROXY=direct)
+    assert only(settings).budget.webhook_proxy == proxy
 
 
 def test_no_secret_in_the_settings_text() -> None:

@@ -16,6 +16,7 @@ from awfproxy.core.urls import (
     parse_target,
     parse_upstream,
     parse_webhook,
+    webhook_origin,
 )
 
 
@@ -71,11 +72,28 @@ def test_refuses_what_could_be_read_in_two_ways(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://hooks.example/T0/sesame", "http://127.0.0.1:9/", "https://[::1]/x?key=sesame&b=%20"]
-)
+    "text",
+    [
+        "https://hooks.example/T0/sesame", "http://127.0.0.1:9/", "https://[::1]/x?key=sesame&b=%20",
+        "http://my_hook:9/", "https://hooks.example./", "https://xn--bcher-kva.example/", "https://a--b.example/",
+    ],
+)  # fmt: skip
 def test_a_webhook_is_a_secret(text: str) -> None:
     """Path and query are whatever the receiver wants."""
     assert parse_webhook(text) == Secret(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://hooks.example/T0", Upstream("https", "hooks.example", 443)),
+        ("http://127.0.0.1:9/", Upstream("http", "127.0.0.1", 9)),
+        ("http://[::1]", Upstream("http", "::1", 80)),
+    ],
+)
+def test_where_a_webhook_is(text: str, origin: Upstream) -> None:
+    """Scheme, host and port, and nothing of the path."""
+    assert webhook_origin(Secret(text)) == origin
 
 
 @pytest.mark.parametrize(
@@ -85,6 +103,10 @@ def test_a_webhook_is_a_secret(text: str) -> None:
         ("ftp://hooks.example/sesame", "write `https://"),
         ("https:///sesame", "write `https://"),
         ("https://h:0/sesame", "write `https://"),
+        ("https://a_b.example/sesame", "write `https://"),
+        ("https://-a.example/sesame", "write `https://"),
+        ("https://a..example/sesame", "write `https://"),
+        ("https://ab--c.example/sesame", "write `https://"),
         ("https://h:sesame/", "write `https://"),
         ("https://h/ses ame", "write `https://"),
         ("https://h/sesam\u00e9", "write `https://"),

@@ -99,6 +99,31 @@ def test_usage_in_each_chunk_is_final_with_the_last() -> None:
     assert other.final
 
 
+def test_how_a_call_was_served_is_part_of_its_usage() -> None:
+    """It decides the price.  OpenAI's stands beside the usage, Gemini's in the head; the ordinary way is left out."""
+    usage = {"prompt_tokens": 4, "completion_tokens": 1}
+    for document, told in (
+        (chunk(usage=usage, service_tier="flex"), "flex"),
+        (chunk(usage=usage, service_tier="default"), None),
+        (chunk(usage=usage, service_tier=None), None),
+        (chunk(usage=usage, service_tier={"text": "x"}), None),
+        (chunk(usage=usage, service_tier="not a word"), None),
+        (chunk(usage=usage | {"service_tier": "batch"}, service_tier="flex"), "batch"),
+        ({"type": "response.completed", "response": {"usage": usage, "service_tier": "priority"}}, "priority"),
+    ):
+        reading = Reading()
+        take(reading, document)
+        assert reading.usage is not None
+        assert reading.usage.raw.get("service_tier") == told
+        assert (reading.usage.input_tokens, reading.usage.output_tokens) == (4, 1)
+    for head, told in ((b"priority", "priority"), (b"standard", None), (b"\xff", None)):
+        reading = Reading()
+        take(reading, {"usageMetadata": {"promptTokenCount": 5}})
+        reading.take_headers({b"x-gemini-service-tier": head})
+        assert reading.usage is not None
+        assert reading.usage.raw.get("service_tier") == told
+
+
 def test_code_assist_wraps_geminis_documents() -> None:
     """Its finish reasons are in the wrapper too: with them the figures are the last ones."""
     for end in ({"candidates": [{"finishReason": "STOP"}]}, {"promptFeedback": {"blockReason": "SAFETY"}}):

@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import structs
 
-from awfproxy.core.budgets import Scope
+from awfproxy.core.budgets import Scope, micro_dollars
 from awfproxy.ledger.facts import Held, Holder, Window
 from awfproxy.ledger.rows import Row
 
@@ -20,7 +20,8 @@ A, B, C = Holder("host-a", 0), Holder("host-a", 1), Holder("host-b", 0)
 
 
 def row(number: int, total: int = 10, **more: Any) -> Row:
-    """Row ``number`` of a call admitted that many seconds after the start of the window."""
+    """Row ``number`` of a call admitted that many seconds after the start of the window; its cost is what counts."""
+    cost = more.get("cost_usd")
     made = Row(
         request_id=f"r{number:06d}",
         instance="host-a",
@@ -38,6 +39,7 @@ def row(number: int, total: int = 10, **more: Any) -> Row:
         cache_write_tokens=0,
         include_cache=True,
         cost_usd=None,
+        counted_usd=None if cost is None else micro_dollars(cost),
     )
     return structs.replace(made, **more)
 

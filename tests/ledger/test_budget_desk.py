@@ -9,10 +9,10 @@ import pytest
 from awfproxy.configuration import load
 from awfproxy.core.budgets import Scope
 from awfproxy.core.settings import Settings
-from awfproxy.ledger.budget_desk import BudgetDesk, Refused, Statement, Statements, in_effect
+from awfproxy.ledger.budget_desk import BudgetDesk, Money, Refused, Statement, Statements, in_effect
 from awfproxy.ledger.facts import Held, Holder, Setting, Share, Window
 from awfproxy.ledger.interface import Ledger
-from tests.ledger.samples import APRIL, LATER, MARCH, NOW, row
+from tests.ledger.samples import APRIL, LATER, MARCH, NOW, PORT, A, held, row
 
 FILE = """
 [service]
@@ -146,7 +146,7 @@ def test_use_is_that_of_the_rows_and_of_the_leases(desk: BudgetDesk, ledger: Led
     found = one(desk, "openai")
     assert (found.used, found.recorded, found.reserved, found.remaining) == (270, 150, 30, 700)
     assert (found.lent, found.leases, found.lost) == (180, 1, 0)
-    ledger.settle_dead(holder, [Held(window, 300, 120, 30)])
+    ledger.settle_dead(holder, [Held(window, 300, 120, 30)], NOW)
     found = one(desk, "openai")
     assert (found.used, found.lost, found.reserved, found.leases) == (300, 30, 0, 0)
 
@@ -187,24 +187,32 @@ def test_a_budget_that_is_off_lets_in_where_there_is_a_key(desk: BudgetDesk) -> 
 
 
 def test_a_cap_in_dollars(desk: BudgetDesk, ledger: Ledger) -> None:
-    """What was spent, and how many calls have no price."""
+    """What was spent, by price and by rule, and how many calls have no price; what remains, and who would be let in."""
     stated(desk.set({"hard_cap_usd": 2}, "openai"))
-    ledger.record([row(1, 10, cost_usd=1.5), row(2, 10)])
+    ledger.record([row(1, 10, cost_usd=1.25), row(2, 30, counted_usd=250_000)])
     found = one(desk, "openai")
-    assert (found.used_usd, found.unpriced_calls, found.decide(1).allowed) == (1.5, 1, True)
+    assert found.money == Money(
+        cap=2.0, used=1.5, lost=0.0, recorded=1.5, reserved=0.0, remaining=0.5, unpriced_calls=1, unpriced_tokens=30
+    )
+    decisions = [found.decide(1, dollars) for dollars in (0.0, 0.5, 0.500001)]
+    assert [each.reason for each in decisions] == [None, None, "estimated-exceeds-cap"]
+    window = msgspec.structs.replace(PORT, measure="usd")
+    ledger.borrow(A, held(window=window), cap=2_000_000, need=400_000, most=0, now=NOW, expires_at=LATER)
+    ledger.heartbeat(A, [held(400_000, 0, 400_000, window)], NOW, LATER)
+    assert [one(desk, "openai").decide(1, dollars).reason for dollars in (0.1, 0.2)] == [None, "cap-reserved"]
     ledger.record([row(3, 10, cost_usd=0.5)])
     assert one(desk, "openai").decide(1).reason == "hard-cap-exceeded"
 
 
 def test_use_divided(desk: BudgetDesk, ledger: Ledger) -> None:
     """Of the current window alone, three times."""
-    ledger.record([row(1, 10), row(2, 30, feature="other", user="ann"), row(-5, 99)])
+    ledger.record([row(1, 10, cost_usd=0.5), row(2, 30, feature="other", user="ann"), row(-5, 99, cost_usd=9.0)])
     found = desk.division("openai")
     assert not isinstance(found, Refused)
     assert (found.period, found.window_start, found.window_end) == ("month", MARCH, APRIL)
-    assert found.features == [Share("other", 30, 1), Share("chat", 10, 1)]
-    assert found.models == [Share("gpt-5", 40, 2)]
-    assert found.users == [Share("ann", 30, 1), Share(None, 10, 1)]
+    assert found.features == [Share("other", 30, 1, 0.0, 1), Share("chat", 10, 1, 0.5, 0)]
+    assert found.models == [Share("gpt-5", 40, 2, 0.5, 1)]
+    assert found.users == [Share("ann", 30, 1, 0.0, 1), Share(None, 10, 1, 0.5, 0)]
     assert isinstance(desk.division("nothing"), Refused)
 
 

@@ -98,7 +98,8 @@ def test_processes_together_stay_under_the_cap(url: str) -> None:
 
 
 def test_heartbeats_of_many_windows_do_not_lock_each_other_out(url: str) -> None:
-    """Each takes its windows in the same order, whatever the order it asks in: no deadlock."""
+    """Each takes its windows in the same order, whatever the order it asks in, also those that it opens, and those of the
+    dead whom it settles: no deadlock."""
     days = [structs.replace(PORT, start=PORT.start + number) for number in range(12)]
     faults: list[BaseException] = []
 
@@ -106,10 +107,13 @@ def test_heartbeats_of_many_windows_do_not_lock_each_other_out(url: str) -> None
         ledger = SqlLedger(url, lock_seconds=30.0)
         chance = random.Random(number)
         try:
-            for _ in range(15):
+            for turn in range(15):
                 helds = [Held(day, 0, 0, 0) for day in chance.sample(days, len(days))]
+                for held in helds[::3]:
+                    ledger.join(Holder("host", number), held, now=NOW, expires_at=LATER, recount=False)
                 grants = ledger.heartbeat(Holder("host", number), helds, NOW, LATER)
                 assert [grant.window for grant in grants] == [found.window for found in helds]
+                ledger.settle_dead(Holder(f"dead of {number}", turn), helds[::2], NOW)
         except BaseException as fault:
             faults.append(fault)
         finally:

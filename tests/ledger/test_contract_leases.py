@@ -90,7 +90,7 @@ def test_each_scope_and_measure_has_an_account_of_its_own(
     ledger: Ledger, borrow: Borrower, window: Window, shown: int
 ) -> None:
     """User, feature, measure and period say which rows it opens with, and none touches another."""
-    rows = [row(1, 10, cost_usd=0.25), row(2, 20, feature="embed"), row(3, 40, user="ci")]
+    rows = [row(1, 10, cost_usd=0.25, counted_usd=250_000), row(2, 20, feature="embed"), row(3, 40, user="ci")]
     ledger.record([*rows, row(4, 0, include_cache=False, cache_read_tokens=5)])
     borrow(A, 100)
     figures = held(window=window)
@@ -173,18 +173,26 @@ def test_the_dead_are_settled_by_their_last_figures(ledger: Ledger, borrow: Borr
     borrow(A, 500)
     borrow(B, 100)
     ledger.borrow(A, held(window=late), cap=1000, need=300, most=0, now=NOW, expires_at=LATER)
-    assert ledger.settle_dead(A, [held(500, 120, 80)]) == [Loss(A, PORT, 80), Loss(A, late, 0)]
+    assert ledger.settle_dead(A, [held(500, 120, 80)], NOW) == [Loss(A, PORT, 80), Loss(A, late, 0)]
     assert borrow.standing == Standing(300, 80, 100, 0, 1, False)
     assert ledger.window(late, NOW) == Standing(0, 0, 0, 0, 0, False)
-    assert ledger.settle_dead(A, []) == []
+    assert ledger.settle_dead(A, [], NOW) == []
 
 
 def test_figures_of_the_dead_that_are_older_than_their_heartbeat(ledger: Ledger, borrow: Borrower) -> None:
     """A file that lost its last writes with the machine cannot take back what was spent."""
     borrow(A, 500)
     ledger.heartbeat(A, [held(500, 300)], NOW, LATER)
-    ledger.settle_dead(A, [held(500, 100)])
+    assert ledger.settle_dead(A, [held(500, 100)], NOW) == [Loss(A, PORT, 0, followed=False)]
     assert borrow.standing.committed == 300
+
+
+def test_the_dead_that_the_ledger_never_met(ledger: Ledger, borrow: Borrower) -> None:
+    """Whoever had used nothing yet leaves nothing to make up for; of others rows have it."""
+    borrow(B, 500)
+    assert ledger.settle_dead(A, [held(0, 0)], NOW) == [Loss(A, PORT, 0)]
+    assert ledger.settle_dead(C, [held(0, 30)], NOW) == [Loss(C, PORT, 0, followed=False)]
+    assert borrow.standing.committed == 500
 
 
 def test_the_dead_without_figures_lose_all_they_had(ledger: Ledger, borrow: Borrower) -> None:
@@ -229,25 +237,109 @@ def test_who_expired_and_speaks_again_lives_on(ledger: Ledger, borrow: Borrower,
         assert ledger.heartbeat(A, [held(500, 350, 50)], NOW, LATER + 30)[0].granted == 500
         assert borrow.standing == Standing(500, 0, 150, 50, 1, False)
     else:
-        assert ledger.settle_dead(A, [held(500, 350, 50)]) == [Loss(A, PORT, 50)]
+        assert ledger.settle_dead(A, [held(500, 350, 50)], NOW) == [Loss(A, PORT, 50)]
         assert borrow.standing == Standing(400, 50, 0, 0, 0, False)
 
 
-def test_a_new_process_may_not_speak_as_the_dead_one(ledger: Ledger, borrow: Borrower) -> None:
-    """A holder whose spent tokens become fewer is another life: the one before must be settled first."""
+def test_who_has_spent_less_than_the_lease_does_not_speak_of_it(ledger: Ledger, borrow: Borrower) -> None:
+    """The lease is of another life of its holder, as in an older copy of the database: it has to join."""
     borrow(A, 500)
     ledger.heartbeat(A, [held(500, 300)], NOW, LATER)
-    with pytest.raises(ValueError, match="settle"):
-        borrow(A, 10)
+    assert not borrow(A, 10).known
+    assert not ledger.heartbeat(A, [held(500, 299)], NOW, LATER)[0].known
+    assert not ledger.give_back(A, held(10, 10), NOW).known
     assert borrow.standing.committed == 500
+    ledger.close_lease(A, held(500, 100))
+    assert borrow.standing.committed == 300
 
 
-def test_a_lease_that_went_with_the_database_is_taken_up(ledger: Ledger) -> None:
-    """The new account has from rows what was spent; what is reserved is committed again, what was free is not."""
+@pytest.mark.parametrize("way", ["borrow", "heartbeat", "give_back"])
+def test_who_speaks_of_a_lease_that_is_not_there_is_told_so(ledger: Ledger, borrow: Borrower, way: str) -> None:
+    """It went with a database: nothing is made of its figures, as rows may have them."""
+    borrow(B, 10)
+    if way == "borrow":
+        grant = borrow(A, 100, now=held(500, 300, 50))
+    elif way == "heartbeat":
+        (grant,) = ledger.heartbeat(A, [held(500, 300, 50)], NOW, LATER)
+    else:
+        grant = ledger.give_back(A, held(500, 300, 50), NOW)
+    assert (grant.known, grant.fits, grant.granted) == (False, False, 0)
+    ledger.close_lease(A, held(500, 300, 50))
+    assert borrow.standing == Standing(10, 0, 10, 0, 1, False)
+
+
+def test_speaking_of_a_window_that_nobody_opened_does_not_open_it(ledger: Ledger) -> None:
+    """Its account is opened with rows, when somebody joins it who knows that they are there."""
+    assert not ledger.heartbeat(A, [held(500, 300, 50)], NOW, LATER)[0].known
+    assert not ledger.give_back(A, held(500, 300, 50), NOW).known
+    ledger.close_lease(A, held(500, 300, 50))
+    assert ledger.windows(NOW) == []
+
+
+@pytest.mark.parametrize("recount", [False, True])
+def test_who_joins_an_account_that_it_opens_adds_its_figures_to_the_rows(ledger: Ledger, recount: bool) -> None:
+    """Rows have what ended before, the figures what no row shows."""
     ledger.record([row(1, 300)])
-    (grant,) = ledger.heartbeat(A, [held(500, 300, 50)], NOW, LATER)
-    assert grant.granted == 350
-    assert grant.standing == Standing(350, 0, 50, 50, 1, False)
+    grant = ledger.join(A, held(70, 20, 50), now=NOW, expires_at=LATER, recount=recount)
+    assert (grant.known, grant.granted) == (True, 70)
+    assert grant.standing == Standing(370, 0, 50, 50, 1, False)
+
+
+def test_who_joins_an_account_makes_up_for_what_no_lease_covered(ledger: Ledger, borrow: Borrower) -> None:
+    """By rows, of which those that others are known to have there are theirs."""
+    ledger.record([row(1, 300)])
+    borrow(B, 100)
+    ledger.record([row(2, 60), row(3, 200)])
+    ledger.heartbeat(B, [Held(PORT, 100, 60, 0, shown=60)], NOW, LATER)
+    ledger.join(A, held(50, 0, 50), now=NOW, expires_at=LATER, recount=False)
+    assert borrow.standing.committed == 300 + 100 + 50
+    ledger.join(A, held(50, 0, 50), now=NOW, expires_at=LATER, recount=True)
+    assert borrow.standing.committed == 300 + 100 + 200 + 50
+
+
+def test_rows_that_others_may_have_are_counted_rather_twice_than_not(ledger: Ledger, borrow: Borrower) -> None:
+    """Their last figures and the rows are not of the same moment: here one of the two calls is counted twice."""
+    borrow(B, 100)
+    ledger.record([row(1, 40), row(2, 200)])
+    ledger.heartbeat(B, [Held(PORT, 100, 60, 0, shown=0)], NOW, LATER)
+    ledger.recount(PORT)
+    assert borrow.standing.committed == 240 + 100
+
+
+def test_joining_twice_counts_once(ledger: Ledger, borrow: Borrower) -> None:
+    """An answer got lost; what the first lease had spent stays, as the figures begin anew."""
+    ledger.join(A, held(70, 20, 50), now=NOW, expires_at=LATER, recount=False)
+    ledger.record([row(1, 20), row(2, 30)])
+    grant = ledger.join(A, held(25, 5, 20), now=NOW, expires_at=LATER, recount=True)
+    assert grant.granted == 25
+    assert borrow.standing == Standing(50 + 25, 0, 20, 20, 1, False)
+
+
+def test_the_dead_are_settled_once(ledger: Ledger, borrow: Borrower) -> None:
+    """The answer got lost, or the process died before it had removed the file: said again, and nothing is done."""
+    borrow(A, 500)
+    assert ledger.settle_dead(A, [held(500, 120, 80)], NOW) == [Loss(A, PORT, 80)]
+    assert ledger.settle_dead(A, [held(500, 120, 80)], NOW) == []
+    assert borrow.standing == Standing(200, 80, 0, 0, 0, False)
+    assert not borrow(A, 1).known
+    assert not ledger.join(A, held(), now=NOW, expires_at=LATER, recount=False).known
+    ledger.forget(NOW + 1)
+    assert borrow(A, 1).known
+
+
+def test_the_dead_whose_lease_the_ledger_does_not_have(ledger: Ledger, borrow: Borrower) -> None:
+    """What they had reserved is lost; what they spent is for rows, and the account has to make up for it."""
+    borrow(B, 10)
+    assert ledger.settle_dead(A, [held(500, 120, 80)], NOW) == [Loss(A, PORT, 80, followed=False)]
+    assert borrow.standing == Standing(90, 80, 10, 0, 1, False)
+
+
+def test_closing_twice_closes_once(ledger: Ledger, borrow: Borrower) -> None:
+    """The answer got lost."""
+    borrow(A, 500)
+    for _ in range(2):
+        ledger.close_lease(A, held(500, 120))
+    assert borrow.standing == Standing(120, 0, 0, 0, 0, False)
 
 
 def test_lost_tokens_that_no_row_shows_are_released(ledger: Ledger, borrow: Borrower) -> None:

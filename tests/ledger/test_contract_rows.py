@@ -81,21 +81,37 @@ def test_cached_tokens_count_where_they_are_apart(
 
 def test_money_and_what_has_no_price(ledger: Ledger) -> None:
     """A call without a price is no call for nothing: it is counted apart.  As a measure, money is in millionths."""
-    ledger.record([row(1, cost_usd=0.5), row(2, cost_usd=0.0000014), row(3, 30, user="ci")])
+    ledger.record([row(1, cost_usd=0.5), row(2, cost_usd=0.0000014), row(3, 30, user="ci", counted_usd=9)])
+    ledger.record([row(4, 0, cost_usd=None, counted_usd=0)])
     cost = ledger.cost("openai", MARCH, APRIL)
     assert math.isclose(cost.usd, 0.5000014)
     assert (cost.unpriced_calls, cost.unpriced_tokens) == (1, 30)
     assert ledger.cost("openai", MARCH, APRIL, user="nobody") == Cost(0.0, 0, 0)
-    assert ledger.used("openai", MARCH, APRIL, measure="usd") == 500_001
+    assert ledger.used("openai", MARCH, APRIL, measure="usd") == 500_011
+
+
+def test_rows_are_priced_later(ledger: Ledger) -> None:
+    """Those that nobody has priced, the oldest first, in batches; what was said once about a row stays."""
+    ledger.record([row(number) for number in (5, 3, 1)] + [row(2, cost_usd=0.5), row(4, counted_usd=7)])
+    assert ledger.not_priced(MARCH) == [row(1), row(3), row(5)]
+    assert ledger.not_priced(MARCH, 2) == [row(1), row(3)]
+    assert ledger.not_priced(MARCH + 2) == [row(3), row(5)]
+    ledger.price([row(1, cost_usd=0.25), row(3, counted_usd=9), row(2, cost_usd=8.0), row(4, cost_usd=8.0)])
+    ledger.price([row(6, cost_usd=8.0)])
+    assert ledger.not_priced(MARCH) == [row(5)]
+    assert ledger.used("openai", MARCH, APRIL, measure="usd") == 750_016
+    assert ledger.cost("openai", MARCH, APRIL).usd == 0.75
+    assert [each.ledger for each in ledger.verify("host-a", MARCH, MARCH + 2, [])] == [row(1, cost_usd=0.25)]
 
 
 def test_breakdown_is_ranked(ledger: Ledger) -> None:
     """By feature, model and user, the greatest first; calls of unknown users are a line of their own."""
     ledger.record([row(1, 10), row(2, 5, feature="embed", model="small"), row(3, 90, feature="embed", user="ci")])
+    ledger.record([row(4, 0, feature="embed", cost_usd=0.25), row(5, 0, model="small", cost_usd=0.5)])
     found = ledger.breakdown("openai", MARCH, APRIL)
-    assert found.features == [Share("embed", 95, 2), Share("chat", 10, 1)]
-    assert found.models == [Share("gpt-5", 100, 2), Share("small", 5, 1)]
-    assert found.users == [Share("ci", 90, 1), Share(None, 15, 2)]
+    assert found.features == [Share("embed", 95, 3, 0.25, 2), Share("chat", 10, 2, 0.5, 1)]
+    assert found.models == [Share("gpt-5", 100, 3, 0.25, 2), Share("small", 5, 2, 0.5, 1)]
+    assert found.users == [Share("ci", 90, 1, 0.0, 1), Share(None, 15, 4, 0.75, 2)]
     assert ledger.breakdown("openai", APRIL, APRIL + 1).features == []
 
 

@@ -29,6 +29,7 @@ class Process:
         self.until = 0.0
 
     def take(self, grant: Grant) -> None:
+        assert grant.known
         self.held = structs.replace(self.held, granted=grant.granted)
 
     @property
@@ -80,6 +81,9 @@ class Lending(RuleBasedStateMachine):
             return
         until = self.now + LEASE
         grant = self.account.beat(holder, process.held, self.now, until)
+        if not grant.known:
+            assert holder not in self.account.leases
+            grant = self.account.join(holder, process.held, None, self.now, until)
         if arrives:
             process.take(grant)
             process.until = until
@@ -93,7 +97,7 @@ class Lending(RuleBasedStateMachine):
         least = process.held.spent + process.held.reserved
         process.held = structs.replace(process.held, granted=max(least, min(process.held.granted, keep)))
         grant = self.account.give_back(holder, process.held, self.now)
-        if arrives:
+        if arrives and grant.known:
             process.take(grant)
 
     @rule(holder=holders, amount=st.integers(1, 400))
@@ -154,6 +158,18 @@ class Lending(RuleBasedStateMachine):
         assert release.released + release.shown >= 0 <= release.released
         assert self.account.committed == before - release.released
         assert self.account.lost == 0
+
+    @precondition(lambda self: not self.dead)
+    @rule()
+    def lose(self) -> None:
+        """The database: its account is opened anew from rows, and all tell what they hold besides; one of them twice."""
+        self.account = Account(PORT, self.used)
+        for holder, process in self.alive.items():
+            process.held = Held(PORT, process.held.reserved, 0, process.held.reserved)
+            for _ in range(2):
+                grant = self.account.join(holder, process.held, self.used, self.now, self.now + LEASE)
+            process.take(grant)
+            process.until = self.now + LEASE
 
     @rule()
     def recount(self) -> None:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from awfproxy.configuration import load
+from awfproxy.core.budgets import Charge
+from awfproxy.core.consumption import Counted
 from awfproxy.core.settings import Settings
 from awfproxy.ledger.row_maker import row_maker
 from tests.journals import NOON, record
@@ -38,7 +40,15 @@ def test_features_are_those_that_the_port_lists(tmp_path: Path) -> None:
 
 def test_prices_are_asked_for_each_record(tmp_path: Path) -> None:
     """And not known without."""
-    row = row_maker(settings(tmp_path), "i", lambda record: record.output_tokens / 10)(record(5, NOON))
-    assert row is not None and row.cost_usd == 0.5
+    asked: list[tuple[str, float]] = []
+
+    def price(record: Counted, model: str, at: float) -> Charge:
+        asked.append((model, at))
+        return Charge(record.output_tokens / 10, record.output_tokens)
+
+    made = record(5, NOON)
+    row = row_maker(settings(tmp_path), "i", price)(made)
+    assert row is not None and (row.cost_usd, row.counted_usd) == (0.5, 5)
+    assert asked == [(made.model, row.created_at / 1000)]
     row = row_maker(settings(tmp_path), "i")(record(5, NOON))
-    assert row is not None and row.cost_usd is None
+    assert row is not None and (row.cost_usd, row.counted_usd) == (None, None)

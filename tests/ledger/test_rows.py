@@ -1,14 +1,16 @@
 """Rows made from the journal's records."""
 
-import math
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from awfproxy.core.budgets import Charge
+from awfproxy.core.consumption import Consumption, Counted, of_record
 from awfproxy.core.fields import COUNT_MAX
 from awfproxy.core.records import TokenUsageRecord
-from awfproxy.ledger.rows import REQUEST_ID_MAX, TEXT_MAX, Row, differing, row_of
+from awfproxy.ledger.rows import REQUEST_ID_MAX, TEXT_MAX, Row, differing, priced, row_of
 from tests.ledger.samples import row
 
 
@@ -48,7 +50,7 @@ def made(**more: object) -> Row:
 
 def test_a_record_becomes_a_row() -> None:
     """Every column has its member, and the time is that of the admission, to the millisecond."""
-    assert row_of(record(), "host-a", feature="chat", cost_usd=0.5) == Row(
+    assert row_of(record(), "host-a", feature="chat", price=lambda *asked: Charge(0.5, 500_000)) == Row(
         request_id="0198c0de-0000-7000-8000-000000000000",
         instance="host-a",
         port="claude",
@@ -65,6 +67,7 @@ def test_a_record_becomes_a_row() -> None:
         cache_write_tokens=3,
         include_cache=False,
         cost_usd=0.5,
+        counted_usd=500_000,
     )
 
 
@@ -131,6 +134,38 @@ def test_what_differs_is_named() -> None:
 
 
 def test_money_is_counted_in_millionths() -> None:
-    """Rounded for each row; a row without a price counts 0."""
-    assert [row(1, cost_usd=cost).counted("usd") for cost in (None, 0.0000014, 0.0000016, 2.5)] == [0, 1, 2, 2_500_000]
-    assert math.isclose(sum(row(1, cost_usd=0.1).counted("usd") for _ in range(10)), 1_000_000)
+    """As they were found when the row was priced; of a model without a price too.  Nothing is counted before."""
+    rows = [row(1), row(1, cost_usd=0.0, counted_usd=0), row(1, counted_usd=7), row(1, cost_usd=2.5)]
+    assert [each.counted("usd") for each in rows] == [0, 0, 7, 2_500_000]
+    assert [each.unpriced for each in rows] == [True, False, True, False]
+    assert not row(1, 0).unpriced
+
+
+@given(
+    st.tuples(*[st.none() | st.integers(0, 10**9)] * 4),
+    st.sampled_from([None, True, False]),
+    st.sampled_from(["anthropic", "openai"]),
+)
+def test_a_row_is_priced_by_its_counts(
+    counts: tuple[int | None, ...], include_cache: bool | None, provider: str
+) -> None:
+    """As the record would be that it was made from; what is not known is not taken for 0."""
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    given: dict[str, Any] = dict(zip(names, counts, strict=True))
+    made = row(1, **given, include_cache=include_cache, provider=provider)
+    asked: list[Consumption | None] = []
+
+    def price(record: Counted, model: str, at: float) -> Charge:
+        assert (model, at) == (made.model, made.created_at / 1000)
+        asked.append(of_record(record))
+        return Charge(1.5, 1_500_000)
+
+    found = priced(made, price)
+    assert (found.cost_usd, found.counted_usd) == (1.5, 1_500_000)
+    assert differing(found, made) == ()
+    like = record(
+        provider=provider, model=made.model, input_tokens_include_cache=include_cache,
+        unknown=[name for name, count in zip(names, counts, strict=True) if count is None],
+        **{name: count or 0 for name, count in zip(names, counts, strict=True)},
+    )  # fmt: skip
+    assert asked == [of_record(like)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Inspector, create_engine, inspect, make_url
+from sqlalchemy import BigInteger, Inspector, create_engine, inspect, make_url, text
 
 from awfproxy.ledger.errors import LedgerNewer
 from awfproxy.ledger.rows import Row
@@ -70,6 +70,23 @@ def test_a_step_is_applied_once_and_rows_stay(sql_ledger: SqlLedger, url: str) -
         found = connection.exec_driver_sql("SELECT request_id, region FROM ai_usage_ledger").all()
     assert [tuple(line) for line in found] == [("r000001", None)]
     connected.dispose()
+
+
+def test_rows_of_the_first_version_can_be_priced(sql_ledger: SqlLedger, url: str) -> None:
+    """They had a cost at most, and nothing that dollar budgets count."""
+    _upgrade_all(url, STEPS[:1])
+    connected = engine(url)
+    before = row(1)
+    names = [name for name in Row.__struct_fields__ if name != "counted_usd"]
+    columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
+    with connected.begin() as connection:
+        insert = text(f"INSERT INTO ai_usage_ledger ({columns}) VALUES ({values})")
+        connection.execute(insert, {name: getattr(before, name) for name in names})
+    connected.dispose()
+    assert sql_ledger.not_priced(MARCH) == [before]
+    sql_ledger.price([row(1, cost_usd=0.5)])
+    assert sql_ledger.used("openai", MARCH, APRIL, measure="usd") == 500_000
+    assert sql_ledger.not_priced(MARCH) == []
 
 
 def test_tables_of_a_newer_version_are_refused(sql_ledger: SqlLedger, url: str) -> None:

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from awfproxy.report import lines as lines_module
 from awfproxy.report.lines import LINE_MAX, STDIN, Lines, find_files
 
 if sys.version_info >= (3, 14):
@@ -103,3 +106,37 @@ def test_finds_rotated_files_in_folders(tmp_path: Path) -> None:
     assert sorted(found) == sorted(
         [*(str(tmp_path / name) for name in wanted), str(deep / "token-usage.jsonl"), STDIN, "/named/directly"]
     )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_blocks_are_the_same_lines(form: str, tmp_path: Path) -> None:
+    """Many in one piece, each piece ending with a whole line."""
+    path = tmp_path / "x"
+    path.write_bytes(FORMS[form])
+    blocks = list(Lines([str(path), str(path)]).blocks())
+    assert b"".join(blocks) == TEXT * 2
+    assert all(block.endswith(b"\n") for block in blocks)
+
+
+@given(st.lists(st.integers(0, 40), max_size=12), st.booleans(), st.integers(1, 16))
+def test_blocks_leave_out_what_lines_leave_out(lengths: list[int], ended: bool, size: int) -> None:
+    """Whatever the lines are long, and wherever blocks end."""
+    text = b"\n".join(bytes([65 + place]) * length for place, length in enumerate(lengths)) + (b"\n" if ended else b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines_module, "LINE_MAX", 20)
+        patch.setattr(lines_module, "BUFFER", size)
+        one, other = (Lines([STDIN], io.BufferedReader(io.BytesIO(text))) for _ in range(2))
+        found = [line for line in one if line.rstrip(b"\n")]
+        again = [line for block in other.blocks() for line in block.splitlines(keepends=True) if line.rstrip(b"\n")]
+    assert again == found
+    assert other.too_long == one.too_long
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_blocks_of_a_cut_file(form: str, tmp_path: Path) -> None:
+    """What is there is given, as lines are."""
+    path = tmp_path / "x"
+    path.write_bytes(FORMS[form][:-4])
+    lines = Lines([str(path)])
+    assert TEXT.startswith(b"".join(lines.blocks()))
+    assert len(lines.troubles) == 1

@@ -3,13 +3,13 @@
 import json
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from awfproxy.core.fields import COUNT_MAX
 from awfproxy.core.records import TokenUsageRecord, encode
-from awfproxy.report.rows import BROKEN, COUNT_MAX, OTHER, Row, day, hour, read_row
+from awfproxy.report.rows import COUNTLESS, MALFORMED, MISTYPED, OTHER, Row, read_row, read_usage_row
 
 
 def line(**fields: Any) -> bytes:
@@ -80,31 +80,51 @@ def test_all_input_is_comparable_between_providers(fields: dict[str, Any], total
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "reason"),
     [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"\xff\xfe",
-        b'{"event": "token_usage"}',
-        b"[" * 10_000,
-        line(input_tokens=-1),
-        line(input_tokens="12"),
-        line(input_tokens=True),
-        line(input_tokens=1.5),
-        line(input_tokens=COUNT_MAX + 1),
-        line(model=7),
+        (b"", MALFORMED),
+        (b"{", MALFORMED),
+        (b"\xff\xfe", MALFORMED),
+        (b"[" * 10_000, MISTYPED),
+        (b'{"a":' * 100_000, MALFORMED),
+        (b'{"model": "\xff"}', MALFORMED),
+        (b'{"model": "\\ud800"}', MALFORMED),
+        (line(model="x")[:-3], MALFORMED),
+        (b"null", MISTYPED),
+        (b"[]", MISTYPED),
+        (line(input_tokens=-1), MISTYPED),
+        (line(input_tokens="12"), MISTYPED),
+        (line(input_tokens=True), MISTYPED),
+        (line(input_tokens=1.5), MISTYPED),
+        (line(input_tokens=COUNT_MAX + 1), MISTYPED),
+        (line(model=7), MISTYPED),
+        (b'{"event": "token_usage"}', COUNTLESS),
+        (b"{}", COUNTLESS),
     ],
 )
-def test_broken_lines(broken: bytes) -> None:
-    """Counts that no provider can have meant spoil the line, rather than the sum."""
-    assert read_row(broken) == BROKEN
+def test_broken_lines(broken: bytes, reason: str) -> None:
+    """Counts that no provider can have meant spoil the line, rather than the sum; what is wrong is told."""
+    assert read_row(broken) == reason
 
 
 def test_records_of_another_kind() -> None:
     """requests.jsonl is no file of usage, and no broken one."""
     assert read_row(line(event="request")) == OTHER
+    assert read_row(b'{"event": "request", "status": "x", "model": 7}') == OTHER
+
+
+def test_a_usage_object_is_given_to_those_who_ask() -> None:
+    """Whatever it is: nothing of it is checked here."""
+    for usage in ({"a": {"b": 1}}, [1], None, "x"):
+        found = read_usage_row(line(usage=usage))
+        assert not isinstance(found, str)
+        assert found.usage == usage
+
+
+def test_a_call_belongs_to_the_time_of_its_admission() -> None:
+    """As in budgets; AWF's records know only their end."""
+    assert row(timestamp="b", admitted_at="a").when == "a"
+    assert row(timestamp="b").when == "b"
 
 
 @given(st.binary())
@@ -114,19 +134,6 @@ def test_any_bytes_have_an_answer(data: bytes) -> None:
     read_row(b'{"event":"token_usage","input_tokens":1,"model":"' + data + b'"}')
 
 
-@pytest.mark.parametrize(
-    ("timestamp", "in_hour"),
-    [
-        ("2026-01-31T17:05:06.789Z", "2026-01-31T17:00Z"),
-        ("2026-02-01T00:30:00+02:00", "2026-01-31T22:00Z"),
-        ("2026-01-31T17:05:06", "2026-01-31T17:00Z"),
-        ("yesterday", None),
-        (None, None),
-        ("0001-01-01T00:00:00+23:00", None),
-    ],
-)
-def test_hours_and_days_are_utc(timestamp: str | None, in_hour: str | None) -> None:
-    """Whatever zone the writer was in."""
-    found = msgspec.structs.replace(row(), timestamp=timestamp)
-    assert hour(found) == in_hour
-    assert day(found) == (in_hour[:10] if in_hour else None)
+def test_a_line_that_is_mistyped_and_torn_is_malformed() -> None:
+    """What is wrong first does not hide that the rest is no JSON."""
+    assert read_row(b'{"event":"token_usage","input_tokens":"5","output_tokens":') == "malformed"

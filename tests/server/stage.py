@@ -41,6 +41,7 @@ class Wire:
         self.half_closed = False
         self.producer: Any = None
         self.queued = 0
+        self.speaks = False
 
     def write(self, data: bytes) -> None:
         assert isinstance(data, bytes)
@@ -70,6 +71,9 @@ class Wire:
 
     def unsent(self) -> int:
         return self.queued
+
+    def unread(self) -> bool:
+        return self.speaks
 
     def switchProtocol(self, protocol: Protocol) -> None:
         self.protocol = protocol

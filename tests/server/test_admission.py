@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,13 +14,14 @@ from awfproxy.core.kinds import CHAT, EMBEDDINGS, Kind
 from awfproxy.core.rates import RateLimits, Rates
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import Client, Feature, Port, Upstream
+from awfproxy.core.settings import Client, Feature, Port, PortBudget, Upstream
 from awfproxy.core.settlement import Spent
 from awfproxy.server.admission import Admission
 from awfproxy.server.admitted import Admitted, Waiting
 from awfproxy.server.allowance_memory import MemoryAllowances
 from awfproxy.server.demand import Demand
 from awfproxy.server.tallies import PortTallies
+from awfproxy.server.tariff import Tariff
 from tests.conftest import LoggedFailures
 
 USERS = ("alice", "bob", "carol")
@@ -42,6 +43,7 @@ class Door:
         budgets: dict[Scope, Budget] | None = None,
         limits: RateLimits = RateLimits(),  # noqa: B008
         users: tuple[str, ...] = USERS,
+        on_ledger_loss: Literal["deny", "allow"] = "deny",
     ) -> None:
         self.clock = Clock()
         self.budgets = MemoryAllowances(budgets or {}, self.clock)
@@ -49,12 +51,13 @@ class Door:
         features = tuple(Feature(name=feature) for feature in FEATURES)
         port = Port(
             name="main", listen="", provider="openai", upstream=Upstream("http", "up.test", 80), limits=limits,
-            clients=clients, features=features,
+            clients=clients, features=features, budget=PortBudget(on_ledger_loss=on_ledger_loss),
         )  # fmt: skip
         self.tally = PortTallies("main", "openai")
+        self.tariff = Tariff(self.clock, self.clock.seconds)
         self.admission = Admission(
-            port, self.budgets.of, lambda port, user, limits: Rates(limits), self.tally, clock=self.clock,
-            monotonic=self.clock.seconds, wall=self.clock.seconds, wait=2.0,
+            port, self.budgets.of, lambda port, user, limits: Rates(limits), self.tally,
+            self.tariff, clock=self.clock, monotonic=self.clock.seconds, wall=self.clock.seconds, wait=2.0,
             soft_cap_passed=lambda allowance, standing: None,
         )  # fmt: skip
         self.admitted: list[tuple[Admitted, int]] = []

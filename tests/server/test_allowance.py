@@ -104,7 +104,7 @@ def taken(allowance: Allowance, clock: Clock, amount: int) -> Reservation | None
 def test_what_is_reserved_and_used_is_shown(house: House_) -> None:
     """Apart, and together they leave what remains."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     first, second = taken(allowance, home.clock, 100), taken(allowance, home.clock, 200)
     assert first is not None
     assert second is not None
@@ -120,7 +120,7 @@ def test_what_is_reserved_and_used_is_shown(house: House_) -> None:
 def test_the_cap_is_reached_and_never_passed(house: House_) -> None:
     """Every token of it can be spent, and the next is refused for good."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     for _ in range(10):
         reservation = taken(allowance, home.clock, 100)
         assert reservation is not None
@@ -137,7 +137,7 @@ def test_the_cap_is_reached_and_never_passed(house: House_) -> None:
 def test_who_waits_for_a_reservation_gets_it_when_it_is_settled(house: House_) -> None:
     """No answer before: the caller has the deadline.  Then in the order of the asking."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     holder = taken(allowance, home.clock, 900)
     assert holder is not None
     order: list[str] = []
@@ -166,7 +166,7 @@ def test_who_waits_for_a_reservation_gets_it_when_it_is_settled(house: House_) -
 def test_who_needs_less_is_not_held_up(house: House_) -> None:
     """By somebody who waits for more than there is now."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     assert taken(allowance, home.clock, 900) is not None
     large: list[Answer] = []
     allowance.ask(500, large.append)
@@ -178,7 +178,7 @@ def test_who_needs_less_is_not_held_up(house: House_) -> None:
 def test_who_cancels_hears_nothing(house: House_) -> None:
     """Also twice, and after the answer."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     answers: list[Answer] = []
     cancel = allowance.ask(100, answers.append)
     cancel()
@@ -194,7 +194,7 @@ def test_who_cancels_hears_nothing(house: House_) -> None:
 def test_a_budget_that_is_off_refuses_nothing(house: House_) -> None:
     """Whatever the amount; and nothing is set aside for it."""
     home = house({PORT: budget(1000, enabled=False)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     reservation = allowance.reserve(10**9, home.clock.seconds())
     assert reservation is not None
     assert reservation.amount == 0
@@ -208,7 +208,7 @@ def test_a_budget_that_is_off_refuses_nothing(house: House_) -> None:
 def test_without_the_ledger_nobody_knows(house: House_) -> None:
     """Who asks is told so, and a call that is let in without cover is charged all the same."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     first = taken(allowance, home.clock, 100)
     assert first is not None
     home.available(False)
@@ -230,7 +230,7 @@ def test_without_the_ledger_nobody_knows(house: House_) -> None:
 def test_a_call_belongs_to_the_window_in_which_it_was_let_in(house: House_) -> None:
     """One that runs over midnight is charged to the day before; the new day is whole."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     over_night = taken(allowance, home.clock, 900)
     assert over_night is not None
     turn(home.clock, DAY - 3600 - 5 - home.clock.seconds() + START + 3600)
@@ -245,7 +245,7 @@ def test_a_call_belongs_to_the_window_in_which_it_was_let_in(house: House_) -> N
 def test_settling_twice_is_a_defect(house: House_) -> None:
     """It would count twice."""
     home = house({PORT: budget(1000)})
-    (allowance,) = home.allowances.of("p", None, "chat")
+    allowance, *_ = home.allowances.of("p", None, "chat")
     reservation = taken(allowance, home.clock, 10)
     assert reservation is not None
     allowance.settle(reservation, 5)
@@ -261,7 +261,7 @@ def test_which_budgets_a_call_must_pass(house: House_) -> None:
     home = house({scope: budget(10) for scope in scopes})
 
     def found(*call: Any) -> list[Scope]:
-        return [allowance.scope for allowance in home.allowances.of(*call)]
+        return [allowance.scope for allowance in home.allowances.of(*call) if allowance.cap.measure != "usd"]
 
     assert found("p", "ci", "review") == scopes[:3]
     assert found("p", None, "chat") == [scopes[0], scopes[3]]
@@ -284,7 +284,7 @@ def clock() -> Clock:
 def process(ledger: MemoryLedger, clock: Clock, cap: int = 1000, **fields: Any) -> tuple[Process, Allowance]:
     """One with a budget of its port."""
     made = Process(ledger, clock, {PORT: budget(cap, **fields)})
-    (allowance,) = made.allowances.of("p", None, "chat")
+    allowance, *_ = made.allowances.of("p", None, "chat")
     return made, allowance
 
 
@@ -376,7 +376,7 @@ def test_no_account_is_opened_before_the_journal_was_read(clock: Clock) -> None:
     """Who asks is told after a while that nobody knows; and it goes on by itself when the journal was read."""
     ledger = MemoryLedger()
     one = Process(ledger, clock, {PORT: budget(1000)}, read=False)
-    (allowance,) = one.allowances.of("p", None, "chat")
+    allowance, *_ = one.allowances.of("p", None, "chat")
     answers: list[Answer] = []
     allowance.ask(100, answers.append)
     turn(clock, PATIENCE - 0.1)
@@ -397,7 +397,7 @@ def test_nor_before_the_records_of_this_process_are_written(clock: Clock) -> Non
     assert one.journal.reserve()
     one.journal.append(None, b"{}\n", lambda: None)
     one.allowances.set_budget(Scope("q"), budget(500))
-    (allowance,) = one.allowances.of("q", None, "chat")
+    allowance, *_ = one.allowances.of("q", None, "chat")
     assert taken(allowance, clock, 100) is None
     one.journal.stall(None)
     assert taken(allowance, clock, 100) is not None
@@ -489,14 +489,14 @@ def test_a_budget_that_is_switched_on_counts_what_runs(clock: Clock) -> None:
     assert running is not None
     one.allowances.set_budget(PORT, budget(1000))
     turn(clock, 0.5)
-    allowance.settle(running, 300)
+    one.settle(allowance, running, 300)
     assert allowance.standing(clock.seconds()).used == 300
     assert taken(allowance, clock, 701) is None
     assert taken(allowance, clock, 700) is not None
 
 
 def test_a_budget_that_is_switched_off_lets_go(clock: Clock) -> None:
-    """Calls that run are settled as they were let in, then the lease is closed."""
+    """Calls that run are settled as they were let in, and nothing more is kept from others."""
     ledger = MemoryLedger()
     one, allowance = process(ledger, clock)
     running = taken(allowance, clock, 100)
@@ -508,7 +508,7 @@ def test_a_budget_that_is_switched_off_lets_go(clock: Clock) -> None:
     turn(clock, 2)
     standing = ledger.window(TODAY, clock.seconds())
     assert standing is not None
-    assert (standing.committed, standing.holders) == (90, 0)
+    assert (standing.committed, standing.outstanding) == (90, 0)
 
 
 def test_without_a_place_for_figures_nobody_knows(clock: Clock) -> None:
@@ -520,7 +520,7 @@ def test_without_a_place_for_figures_nobody_knows(clock: Clock) -> None:
 
     made.allowances._open_holdings = full
     made.allowances.set_budget(PORT, budget(1000))
-    (allowance,) = made.allowances.of("p", None, "chat")
+    allowance, *_ = made.allowances.of("p", None, "chat")
     answers: list[Answer] = []
     assert allowance.reserve(1, clock.seconds()) is None
     allowance.ask(1, answers.append)
@@ -562,7 +562,7 @@ class Spending(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2), amount=st.integers(0, 400))
     def admit(self, number: int, amount: int) -> None:
         """From what is at hand."""
-        (allowance,) = self.processes[number].allowances.of("p", None, "chat")
+        allowance, *_ = self.processes[number].allowances.of("p", None, "chat")
         reservation = allowance.reserve(amount, self.clock.seconds())
         if reservation is not None:
             self.running.append((number, allowance, reservation))
@@ -570,7 +570,7 @@ class Spending(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2), amount=st.integers(0, 400))
     def ask(self, number: int, amount: int) -> None:
         """For more."""
-        (allowance,) = self.processes[number].allowances.of("p", None, "chat")
+        allowance, *_ = self.processes[number].allowances.of("p", None, "chat")
 
         def answered(answer: Answer) -> None:
             if answer.fits:
@@ -654,17 +654,14 @@ class SpendingThroughOutages(Spending):
     outages = True
 
 
-# Known, and on the strict side: tokens count as used that were not.
-TestSpendingThroughOutages = pytest.mark.xfail(
-    reason="a process that dies while the ledger is out of reach may be settled twice: more is lost", strict=False
-)(SpendingThroughOutages.TestCase)
+TestSpendingThroughOutages = SpendingThroughOutages.TestCase
 TestSpendingThroughOutages.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 def started(ledger: MemoryLedger, clock: Clock) -> tuple[Process, Any]:
     """A process with a strict cap of 1000, and its allowance."""
     process = Process(ledger, clock, {PORT: budget(1000)})
-    (allowance,) = process.allowances.of("p", None, "x")
+    allowance, *_ = process.allowances.of("p", None, "x")
     return process, allowance
 
 

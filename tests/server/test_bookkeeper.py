@@ -9,12 +9,12 @@ import pytest
 from twisted.internet.task import Clock
 
 from awfproxy.core.windows import DAY
-from awfproxy.ledger.facts import Held, Holder, Window
+from awfproxy.ledger.facts import Held, Holder, Position, Window
 from awfproxy.ledger.memory import MemoryLedger
-from awfproxy.ledger.rows import row_of
+from awfproxy.ledger.rows import UNPRICED, row_of
 from awfproxy.server.bookkeeper import EXPIRE_EVERY, FORGET_AFTER, LOOK_SECONDS, PAUSE_SECONDS, Bookkeeper
 from awfproxy.server.holdings_file import HoldingsFile, dead
-from awfproxy.server.journal_tail import Tail
+from awfproxy.server.journal_tail import Batch, Tail
 from awfproxy.server.tail_mark import SIZE, TailMark
 from tests.server.ledger_stage import PORT, START, InlineThread
 from tests.server.test_journal_tail import append
@@ -42,6 +42,7 @@ class Stage:
             self.mark,
             instance="host",
             state_dir=str(folder),
+            price=lambda record, model, at: UNPRICED,
             clock=self.clock,
             now=self.clock.seconds,
             monotonic=self.clock.seconds,
@@ -210,6 +211,80 @@ def test_what_was_used_while_nobody_lent_counts(stage: Stage) -> None:
     standing = stage.ledger.window(TODAY, START)
     assert standing is not None
     assert standing.committed == stage.used == 100 + 101 + 102 + 103 + 4
+
+
+def recounts(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Window]:
+    """Accounts that made up with rows since."""
+    made: list[Window] = []
+    monkeypatch.setattr(MemoryLedger, "recount", lambda ledger, window: made.append(window))
+    stage.ledger.borrow(
+        Holder("other", 1), Held(TODAY, 0, 0, 0), cap=1000, need=100, most=0, now=START, expires_at=START + 300
+    )
+    return made
+
+
+def test_an_installation_that_is_new_has_nothing_to_make_up_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several that begin at the same moment do not count what the others are using; rows that come later are covered."""
+    made = recounts(stage, monkeypatch)
+    stage.keeper.start()
+    stage.turn(1)
+    append(stage.path, 100)
+    stage.turn(1)
+    assert stage.keeper.recorded == 1
+    assert made == []
+
+
+def test_one_that_has_been_here_before_makes_up_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its calls may have run while the budget was off."""
+    stage.ledger.record([], Position("host", "file", 1))
+    made = recounts(stage, monkeypatch)
+    stage.keeper.start()
+    stage.turn(3)
+    assert made == [TODAY]
+
+
+def test_a_restored_copy_is_not_what_the_mark_spoke_of(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is promised until the journal was read into it to the end, and its accounts have made up."""
+    append(stage.path, 100)
+    stage.keeper.start()
+    stage.turn(1)
+    made = recounts(stage, monkeypatch)
+    copy = MemoryLedger()
+    copy.borrow(Holder("other", 1), Held(TODAY, 0, 0, 0), cap=1000, need=100, most=0, now=START, expires_at=START + 300)
+    at = stage.mark.at
+    assert at > 0
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.keeper._tail, "read", lambda: Batch([], None, False))
+        stage.thread.ledger = copy
+        stage.thread.slowness = 0.2
+        stage.turn(1)
+        assert stage.mark.at == 0
+    stage.turn(1)
+    assert stage.mark.at > at
+    assert made == [TODAY]
+    assert copy.used("p", 0, 2**40) == 101
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_death_makes_up_where_the_ledger_had_not_followed(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: bool
+) -> None:
+    """Of an account of which the dead had a lease that the ledger knows, all is known; so it is where it used nothing."""
+    stage.keeper.start()
+    stage.turn(1)
+    made = recounts(stage, monkeypatch)
+    file = HoldingsFile(str(tmp_path))
+    if held:
+        file.holding(TODAY)
+        stage.ledger.join(
+            Holder("host", file.number), Held(TODAY, 0, 0, 0), now=START, expires_at=START + 300, recount=False
+        )
+    else:
+        file.holding(Window(PORT, "week", START, START + 7 * DAY))
+    file.close()
+    stage.turn(1)
+    assert dead(str(tmp_path)) == []
+    assert made == ([] if held else [TODAY])
 
 
 def test_a_journal_that_cannot_be_read_is_said(stage: Stage) -> None:

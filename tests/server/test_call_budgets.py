@@ -690,3 +690,113 @@ def test_how_budgets_stand_is_shown() -> None:
     shown = stage.port.reflect()["budgets"]
     assert shown["user alice"]["limit"] == 4_000
     assert next(iter(shown)) == "port"
+
+
+# -- batches
+
+
+BATCHES = [
+    (b"/v1/messages/batches", b'{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":5,"messages":[]}}]}'),
+    (b"/v1/batches", b'{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h"}'),
+    (b"/v1beta/models/gemini-2.5-flash:batchGenerateContent", b'{"batch":{"display_name":"b"}}'),
+]
+#: OpenAI's tells of usage from the beginning, of which there is none yet
+BATCH = b'{"id":"batch_1","object":"batch","status":"validating","usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}'
+
+
+@pytest.mark.parametrize(("path", "body"), BATCHES)
+def test_a_batch_has_no_upper_bound(path: bytes, body: bytes) -> None:
+    """Strict: refused, and nothing goes out."""
+    stage = staged(strict(1_000_000))
+    client = call(stage, body, path=path)
+    head, error = refused(client)
+    assert head.startswith(b"HTTP/1.1 429")
+    assert error["code"] == "estimate-unbounded" and "a batch" in error["message"]
+    assert not stage.wires.dialled and figures(stage) == (0, 0)
+
+
+@pytest.mark.parametrize(("path", "body"), BATCHES)
+def test_a_batch_is_charged_what_was_reserved_for_it(path: bytes, body: bytes) -> None:
+    """Its results are files, fetched later if ever: what they used is never seen."""
+    stage = staged(strict(10_000, unbounded=4_000))
+    for used in (4_000, 8_000):
+        call(stage, body, path=path)
+        stage.upstream.receive(response(BATCH))
+        stage.turn()
+        assert figures(stage) == (used, 0)
+    assert refused(call(stage, body, path=path))[1]["code"] == "estimated-exceeds-cap"
+    assert not usages(stage)
+    assert {(line["usage_source"], line["usage_reason"]) for line in requests(stage)[:2]} == {("none", "background")}
+
+
+def test_a_batch_that_is_not_taken_costs_nothing() -> None:
+    """The provider says no."""
+    stage = staged(strict(10_000, unbounded=4_000))
+    call(stage, b"{}", path=b"/v1/batches")
+    stage.upstream.receive(response(b'{"error":{}}', head=b"HTTP/1.1 400 Bad Request\r\n"))
+    stage.turn()
+    assert figures(stage) == (0, 0)
+
+
+def test_learned_a_batch_is_charged_nothing() -> None:
+    """And let in as long as the budget is not spent, however long it is."""
+    stage = staged(learned(50_000))
+    long = b'{"requests":[%b]}' % b",".join([BATCHES[0][1]] * 10_000)
+    call(stage, long, path=b"/v1/messages/batches")
+    assert 0 < figures(stage)[1] < 6_000
+    stage.upstream.receive(response(BATCH))
+    stage.turn()
+    assert figures(stage) == (0, 0)
+    allowance(stage).used_elsewhere = 50_000
+    assert refused(call(stage, BATCHES[0][1], path=b"/v1/messages/batches"))[1]["code"] == "hard-cap-exceeded"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        (b"GET", b"/v1/batches/batch_1"),
+        (b"GET", b"/v1/messages/batches/msgbatch_1/results"),
+        (b"POST", b"/v1/messages/batches/msgbatch_1/cancel"),
+        (b"POST", b"/v1beta/batches/b:cancel"),
+    ],
+)
+def test_looking_at_a_batch_and_ending_it_are_free(method: bytes, path: bytes) -> None:
+    """At the cap too."""
+    stage = staged(strict(0))
+    call(stage, b"", path=path, method=method)
+    assert stage.upstream.take().startswith(method)
+    assert figures(stage) == (0, 0)
+
+
+# -- what nobody knows to keep a limit
+
+
+def test_a_limit_that_a_server_may_not_know_bounds_nothing() -> None:
+    """On a generic port; OpenAI keeps it."""
+    body = b'{"model":"llama9","max_completion_tokens":10,"messages":[]}'
+    for provider, keyless, let_in in (("openai", False, True), ("generic", True, False)):
+        stage = staged(strict(10_000), provider=provider, keyless=keyless)
+        client = call(stage, body)
+        assert bool(stage.wires.dialled) is let_in
+        assert let_in or refused(client)[1]["code"] == "estimate-unbounded"
+
+
+# -- defects
+
+
+def test_a_defect_in_withdrawing_loses_no_record(monkeypatch: pytest.MonkeyPatch, logged_failures: Any) -> None:
+    """The client leaves while its call waits for a budget, and that breaks."""
+    stage = staged(strict(BOUND))
+    call(stage)
+    waits = call(stage)
+    assert len(requests(stage)) == 0
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("awfproxy.server.admitted.Waiting.cancel", broken)
+    waits.end()
+    stage.turn()
+    (record,) = requests(stage)
+    assert record["outcome"] == "client_left"
+    assert len(logged_failures.flush(RuntimeError)) == 1

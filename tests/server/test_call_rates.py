@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Client
@@ -159,3 +160,18 @@ def test_two_clients_of_one_user_share_its_limits() -> None:
     stage = Stage(clients=clients)
     assert status(call(stage, headers=b"x-api-key: one-key-0123456789ab\r\n")) == 200
     assert status(call(stage, headers=b"x-api-key: two-key-0123456789ab\r\n")) == 429
+
+
+@pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])
+def test_rates_are_looked_at_before_upper_bounds(name: str) -> None:
+    """A call without a bound is told of the rate first; refused for either, it counts in none."""
+    limits = RateLimits(requests_per_minute=1) if name == "requests_per_minute" else RateLimits(tokens_per_minute=USED)
+    strict = Budget(enabled=True, mode="strict", soft_cap_tokens=0, hard_cap_tokens=100_000)
+    stage = Stage(limits=limits, budgets={Scope("main"): strict}, include_usage="off")
+    unbounded = b'{"model":"llama9","messages":[]}'
+    if name == "requests_per_minute":
+        assert error(call(stage, body=unbounded))["code"] == "estimate-unbounded"
+        assert status(call(stage)) == 200
+    before = dict(stage.port.tally.budget_decisions)
+    assert error(call(stage, body=unbounded))["code"] == name
+    assert stage.port.tally.budget_decisions == before

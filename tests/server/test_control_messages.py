@@ -39,7 +39,7 @@ SETTINGS = Settings(
     ),
     source="test",
 )  # fmt: skip
-ASSIGNMENT = Assignment(SETTINGS, 1, [[5], [6]], {"works": 7}, {"a": "id"}, [(Scope("a"), Budget(enabled=True))])
+ASSIGNMENT = Assignment(SETTINGS, 1, [[5], [6]], {"works": 7}, {"a": "id"}, [(Scope("a"), Budget(enabled=True))], True)
 
 
 def test_settings_arrive_whole_with_their_secrets() -> None:

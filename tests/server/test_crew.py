@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import Clock
 
+from awfproxy.core.alerts import Alert
 from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE
 from awfproxy.server.control_messages import (
     Ask,
@@ -19,6 +20,7 @@ from awfproxy.server.control_messages import (
     FromWorker,
     Message,
     Others,
+    Passed,
     Serve,
     Serving,
     Started,
@@ -27,6 +29,7 @@ from awfproxy.server.control_messages import (
 from awfproxy.server.crew import ASK_WAIT, SILENCE, Crew
 from awfproxy.server.recruits import SPARE_AFTER, SPARE_AGAIN
 from awfproxy.server.totals import Figures
+from tests.core.test_alerts import alert
 
 
 class Fake:
@@ -58,11 +61,12 @@ class Around:
         self.told: list[tuple[int, Figures]] = []
         self.died: list[int] = []
         self.hopeless: list[str] = []
+        self.passed: list[Alert] = []
         self.fails = 0
         assigned: Any = lambda slot: Others({"slot": str(slot)})  # noqa: E731 - stands for an assignment
         self.crew = Crew(
             workers, self.clock, self._start, assigned, lambda slot, figures: self.told.append((slot, figures)),
-            self.died.append, self.hopeless.append,
+            self.died.append, self.hopeless.append, self.passed.append,
         )  # fmt: skip
 
     def _start(self, received: Any, line: Any, ended: Any) -> Fake:
@@ -128,6 +132,15 @@ def test_a_dead_one_is_served_for_and_replaced() -> None:
     assert around.crew.reasons() is None
     assert around.crew.deaths == 1
     assert around.hopeless == []
+
+
+def test_what_a_worker_has_to_tell_people_is_passed_on() -> None:
+    """At the end too: calls that are drained count."""
+    around = Around().start()
+    around.process(0).says(Passed(alert()))
+    around.crew.stop(10)
+    around.process(1).says(Passed(alert(used=102)))
+    assert around.passed == [alert(), alert(used=102)]
 
 
 def test_all_dead_is_not_covered() -> None:

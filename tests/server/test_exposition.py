@@ -9,8 +9,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from twisted.internet.task import Clock
 
-from awfproxy.server.exposition import FAMILIES, Exposition
+from awfproxy.server.exposition import Exposition
 from awfproxy.server.journal_memory import MemoryJournal
+from awfproxy.server.metric_families import FAMILIES
 from awfproxy.server.tallies import Tallies
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -368,6 +368,21 @@ async def test_the_peer_closes(dialled: Both) -> None:
 
 
 @with_reactor
+async def test_what_was_not_read_yet(dialled: Both) -> None:
+    """The kernel is asked, before the reactor turns: for bytes, and for the end."""
+    near, far = await dialled()
+    assert not near.wire.unread()
+    far.raw.send(b"unasked")
+    assert near.wire.unread()
+    await until(lambda: near.data)
+    assert not near.wire.unread()
+    far.raw.close()
+    assert near.wire.unread()
+    await until(lambda: near.reason)
+    assert near.wire.unread(), "nothing can be sent there any more"
+
+
+@with_reactor
 async def test_the_peer_resets(dialled: Both) -> None:
     """Not in order, and told so."""
     near, far = await dialled()

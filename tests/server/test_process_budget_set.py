@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from awfproxy.simulator.setting import Setting
-from tests.processes import once, simulated
+from awfproxy.simulator.setting import Setting, write_setting
+from tests.processes import once, proxy_process, simulated, simulator_process
 
 pytestmark = once
 
@@ -70,3 +70,33 @@ def test_a_stored_budget_holds_at_once_and_until_it_is_unset(tmp_path: Path, wor
         awf(setting, "unset", "openai")
         assert ends(port, (200, None))
         assert "budgets have changed" in proxy.output
+
+
+def wait_for(path: Path, content: bytes) -> None:
+    """Until a file has that in it."""
+    deadline = time.monotonic() + SOON
+    while not path.exists() or content not in path.read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_stored_holds_at_a_start_without_the_ledger(tmp_path: Path, workers: int) -> None:
+    """The file has no budget: calls would go through.  One is stored, so they are denied."""
+    with simulator_process(tmp_path) as simulator:
+        setting = write_setting(tmp_path, simulator.ports, providers=["openai"], service=f"workers = {workers}")
+        port = setting.ports["openai"]
+        with proxy_process(tmp_path, setting):
+            awf(setting, "set", "openai", "--enabled", "--soft-cap-tokens", "0", "--hard-cap-tokens", "10000000")
+            assert ends(port, (200, None))
+            wait_for(tmp_path / "state" / "budgets.json", b"10000000")
+        state = tmp_path / "state"
+        for name in ("ledger.db-wal", "ledger.db-shm"):
+            (state / name).unlink(missing_ok=True)
+        (state / "ledger.db").rename(state / "kept.db")
+        (state / "ledger.db").mkdir()  # it cannot be opened
+        with proxy_process(tmp_path, setting):
+            assert [call(port) for _ in range(3)] == [(503, "ledger_unavailable")] * 3
+            (state / "ledger.db").rmdir()
+            (state / "kept.db").rename(state / "ledger.db")
+            assert ends(port, (200, None))

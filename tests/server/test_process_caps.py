@@ -1,7 +1,10 @@
 """A hard cap is hard: many clients at once, one process, two workers, three proxies on one PostgreSQL, with kills.
 
-What the simulator counted never exceeds the cap.  Without kills nearly all of the cap is used, and nothing stays
-reserved.  Run with ``-s`` to see the table; ``AWFPROXY_TEST_ROUNDS`` is how often each is repeated (1).
+Clients call until they are answered once or refused for good, so each round uses the cap up.  What the simulator counted,
+also of calls whose proxy died, never exceeds the cap.  Without kills nearly all of the cap is used, and nothing is lost.
+
+``AWFPROXY_TEST_ROUNDS`` is how often each case is repeated (1), ``-k "workers and kills"`` and the like choose some.  What
+came out is printed as a table at the end.
 """
 
 from __future__ import annotations
@@ -11,22 +14,25 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
-from awfproxy.simulator.processes import ProxyProcess, SimulatorProcess
+from awfproxy import cli
+from awfproxy.simulator.processes import ProxyProcess, SimulatorProcess, get
 from awfproxy.simulator.setting import Setting, write_setting
 from tests.crowd import Client, Heard, run
 from tests.postgresql import running_server
-from tests.processes import once, proxy_process, simulator_process
+from tests.processes import once, proxy_process, running, simulator_process
 
 pytestmark = once
 
@@ -38,18 +44,53 @@ FIT: Final = 50
 ANSWER: Final = 40_000
 BEYOND: Final = 900
 CAP: Final = FIT * (ANSWER + BEYOND)
+#: share of the cap that must be used where nobody is killed
+LEAST_USED: Final = 0.95
 BODY: Final = json.dumps(
     {"model": "gpt-4o", "max_tokens": ANSWER, "messages": [{"role": "user", "content": "one two three"}]}
 ).encode()
-#: the answer thinks for nearly all its tokens, and takes a moment, so that calls overlap
-HEADERS: Final = f"x-sim-reasoning: {ANSWER - 20}\r\nx-sim-first-byte: 30\r\n"
+#: milliseconds that answers take, so that calls overlap, and some run when a process is killed
+SLOW: Final = (100, 1000)
+#: a kill comes when so many calls were answered, at random: from the first moment to nearly the last
+ANSWERED_BEFORE: Final = (0, 40)
+#: refusals after which clients come again: others' calls stand in the way, or a process that just started does not know
+#: yet how the budget stands
+RETRIED: Final = frozenset({"cap-reserved", "ledger_unavailable"})
 #: seconds after which a client that meets only reservations gives up: nothing may hang
 PATIENCE: Final = 60.0
 
 
-def kinds() -> list[tuple[str, bool]]:
+class Case(NamedTuple):
     """What is run."""
-    return [(kind, kills) for kind in ("one process", "two workers", "three proxies") for kills in (False, True)]
+
+    kind: str
+    proxies: int
+    workers: int
+    kills: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind}, kills" if self.kills else self.kind
+
+
+CASES: Final = [
+    Case(kind, proxies, workers, kills)
+    for kind, proxies, workers in (("one process", 1, 1), ("two workers", 1, 2), ("three proxies", 3, 1))
+    for kills in (False, True)
+]
+
+
+class Round(msgspec.Struct):
+    """What came out once."""
+
+    seconds: float
+    #: tokens that the simulator counted
+    counted: int
+    #: calls that clients saw cut
+    cut: int
+    #: clients by how they ended: "answered", the code of a refusal, or "patience"
+    ended: Counter[str]
+    #: what `awf budget show` says of the stopped service
+    standing: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +107,119 @@ def postgresql() -> Iterator[Any]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def found(request: pytest.FixtureRequest) -> Iterator[dict[Case, list[Round]]]:
+    """What came out of all; printed at the end, captured or not."""
+    rounds: dict[Case, list[Round]] = {}
+    yield rounds
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled() if capture is not None else ExitStack():
+        print(f"\n{table(rounds)}")
+
+
+def table(rounds: dict[Case, list[Round]]) -> str:
+    """A line for each case: least and most over its rounds."""
+
+    def span(values: Sequence[float], form: str) -> str:
+        least, most = format(min(values), form), format(max(values), form)
+        return least if least == most else f"{least}-{most}"
+
+    lines = [
+        f"{'':22}{'rounds':>7}{'% of cap used':>15}{'over cap':>9}{'reserved':>9}{'lost % of cap':>15}{'answered':>9}"
+        f"{'refused':>9}{'cut':>8}{'seconds':>9}"
+    ]
+    for case, each in rounds.items():
+        over = sum(one.counted > CAP for one in each)
+        left = max(one.standing["reserved"] for one in each)
+        lines.append(
+            f"{case!s:22}{len(each):>7}{span([100 * one.counted / CAP for one in each], '.1f'):>15}{over:>9}{left:>9}"
+            f"{span([100 * one.standing['lost'] / CAP for one in each], '.1f'):>15}"
+            f"{span([one.ended['answered'] for one in each], 'd'):>9}"
+            f"{span([CLIENTS - one.ended['answered'] for one in each], 'd'):>9}"
+            f"{span([one.cut for one in each], 'd'):>8}{span([one.seconds for one in each], '.1f'):>9}"
+        )
+    return "\n".join(lines)
+
+
+class Crowd:
+    """All clients of one round."""
+
+    def __init__(self, ports: Sequence[int]) -> None:
+        self._ports = ports
+        self.ended: Counter[str] = Counter()
+        self.cut = 0
+        self._sent = False
+
+    async def client(self, number: int, deadline: float) -> None:
+        """One of them: calls until it is answered, or refused for good, or has no patience left."""
+        turn = number
+        while time.monotonic() < deadline:
+            connection = Client(self._ports[turn % len(self._ports)])
+            turn += 1
+            headers = f"x-sim-reasoning: {ANSWER - 20}\r\nx-sim-first-byte: {random.randint(*SLOW)}\r\n"
+            self._sent = True
+            try:
+                heard: Heard = await connection.call("/v1/chat/completions", BODY, f"{number}-{turn}", headers)
+            except OSError:  # its proxy was killed and is not back
+                await asyncio.sleep(0.1)
+                continue
+            finally:
+                connection.close()
+            if not heard.whole:
+                self.cut += 1
+            elif heard.status == 200:
+                self.ended["answered"] += 1
+                return
+            elif (code := json.loads(heard.body)["error"]["code"]) not in RETRIED:
+                self.ended[code] += 1
+                return
+            await asyncio.sleep(random.uniform(0.05, 0.3))
+        self.ended["patience"] += 1
+
+    async def run(self, kill: Callable[[], None] | None) -> None:
+        """All at once; ``kill`` is called while some of their calls run, in a thread."""
+        deadline = time.monotonic() + PATIENCE
+        calls = [asyncio.create_task(self.client(number, deadline)) for number in range(CLIENTS)]
+        if kill is not None:
+            before = random.randint(*ANSWERED_BEFORE)
+            while not self._sent or self.ended["answered"] < before:
+                await asyncio.sleep(0.002)
+            await asyncio.to_thread(kill)
+        await asyncio.gather(*calls)
+
+
+def kill_a_worker(setting: Setting) -> None:
+    """One of them; its supervisor starts another."""
+    workers = json.loads(get(setting.admin_port, "/reflect")[1])["workers"]
+    os.kill(random.choice(workers)["pid"], signal.SIGKILL)
+
+
+def kill_and_restart(processes: Sequence[ProxyProcess], settings: Sequence[Setting], stack: ExitStack) -> None:
+    """One of them, as a service manager does."""
+    number = random.randrange(len(processes))
+    os.kill(processes[number].pid, signal.SIGKILL)
+    processes[number].wait(10)
+    stack.enter_context(proxy_process(settings[number].config.parent, settings[number]))
+
+
+@contextmanager
+def proxies(settings: Sequence[Setting]) -> Iterator[list[ProxyProcess]]:
+    """All started, and in the end stopped, at the same time."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(settings)) as pool:
+
+        def start(setting: Setting) -> ProxyProcess:
+            return ProxyProcess(setting.config.parent, setting.config, setting.admin_port, setting.environment)
+
+        started = list(pool.map(start, settings))
+        for process in started:
+            stack.enter_context(running(process))
+        try:
+            yield started
+        finally:
+            for process in started:
+                process.signal(signal.SIGTERM)
+
+
 def setting_of(directory: Path, simulator: SimulatorProcess, service: str) -> Setting:
     """A proxy with a strict budget."""
     directory.mkdir(parents=True)
@@ -76,107 +230,54 @@ def setting_of(directory: Path, simulator: SimulatorProcess, service: str) -> Se
     return write_setting(directory, simulator.ports, providers=["openai"], service=service, port_options=budget)
 
 
-async def client(ports: list[int], number: int, deadline: float) -> str:
-    """One client, until it is answered or refused for good: "answered", the code of the refusal, "cut" or "patience"."""
-    turn = number
-    while time.monotonic() < deadline:
-        try:
-            heard: Heard = await Client(ports[turn % len(ports)]).call(
-                "/v1/chat/completions", BODY, f"{number}-{turn}", HEADERS
-            )
-        except OSError:  # its proxy was killed
-            turn += 1
-            await asyncio.sleep(0.1)
-            continue
-        turn += 1
-        if heard.status == 200:
-            return "answered" if heard.whole else "cut"
-        if heard.status is None:
-            return "cut"
-        error = json.loads(heard.body)["error"]
-        if error["code"] != "cap-reserved":
-            return str(error["code"])
-        await asyncio.sleep(random.uniform(0.05, 0.3))
-    return "patience"
-
-
-async def crowd(ports: list[int], kill: Callable[[], None] | None) -> list[str]:
-    """All clients at once, and a kill in between."""
-    deadline = time.monotonic() + PATIENCE
-    calls = [asyncio.create_task(client(ports, number, deadline)) for number in range(CLIENTS)]
-    if kill is not None:
-        await asyncio.sleep(random.uniform(0.1, 0.5))
-        await asyncio.to_thread(kill)
-    return await asyncio.gather(*calls)
-
-
-def kill_a_worker(supervisor: ProxyProcess) -> None:
-    """One of them; its supervisor starts another."""
-    tasks = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
-    os.kill(int(random.choice(tasks)), signal.SIGKILL)
-
-
-def kill_and_restart(process: ProxyProcess, setting: Setting, stack: ExitStack) -> None:
-    """As a service manager does."""
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
-    stack.enter_context(proxy_process(setting.config.parent, setting))
-
-
-def counted(simulator: SimulatorProcess, since: int) -> int:
-    """Tokens that the provider has counted."""
-    calls = simulator.calls()[since:]
-    return sum((call["input"] or 0) + (call["output"] or 0) for call in calls)
-
-
-@pytest.mark.parametrize(("kind", "kills"), kinds())
-def test_a_hard_cap_is_hard(
-    tmp_path: Path, simulator: SimulatorProcess, postgresql: Any, kind: str, kills: bool
-) -> None:
-    """Each case, some times."""
-    print(f"\n{'':16}{'kills':>6}{'answered':>10}{'refused':>9}{'cut':>5}{'of cap':>9}{'lost':>9}{'seconds':>9}")
-    for turn in range(ROUNDS):
-        began = time.monotonic()
-        since = len(simulator.calls())
-        directory = tmp_path / str(turn)
-        database = f"caps_{kind.replace(' ', '_')}_{kills}_{turn}".lower()
-        service = "workers = 2" if kind == "two workers" else ""
-        if kind == "three proxies":
-            postgresql.psql(f"CREATE DATABASE {database}")
-            service = f'ledger = "{postgresql.get_uri(database)}"'
-        count = 3 if kind == "three proxies" else 1
-        settings = [setting_of(directory / str(number), simulator, service) for number in range(count)]
-        with ExitStack() as stack:
-            proxies = [stack.enter_context(proxy_process(each.config.parent, each)) for each in settings]
-            ports = [each.ports["openai"] for each in settings]
-            kill: Callable[[], None] | None = None
-            if kills and kind == "two workers":
-                kill = partial(kill_a_worker, proxies[0])
-            elif kills:
-                kill = partial(kill_and_restart, proxies[0], settings[0], stack)
-            told = run(partial(crowd, ports, kill))
-        used = counted(simulator, since)
-        standing = show(settings[-1])
-        refused = sum(code in ("hard-cap-exceeded", "estimated-exceeds-cap") for code in told)
-        print(
-            f"{kind:16}{'yes' if kills else 'no':>6}{told.count('answered'):>10}{refused:>9}{told.count('cut'):>5}"
-            f"{used / CAP:>9.1%}{standing['lost']:>9}{time.monotonic() - began:>9.1f}"
-        )
-        assert used <= CAP, "the cap was overrun"
-        assert told.count("patience") == 0, "a client was never told that the cap is used up"
-        assert standing["reserved"] == 0
-        if not kills:
-            assert used >= 0.95 * CAP
-            assert standing["lost"] == 0
-            # several hosts that begin at the same moment may count what the others use in it twice: never too little
-            assert standing["used"] == used or (kind == "three proxies" and standing["used"] > used)
-
-
 def show(setting: Setting) -> dict[str, Any]:
     """How the budget stands, as `awf budget show` says of the stopped service."""
-    command = [
-        sys.executable, "-c", "from awfproxy.cli import main; main()", "budget", "show", "openai", "--config", str(setting.config), "--format", "json",
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | setting.environment, check=True)
+    command = ["budget", "show", "openai", "--config", str(setting.config), "--format", "json"]
+    done = CliRunner().invoke(cli.awf, command, env=setting.environment, catch_exceptions=False)
     statements: list[dict[str, Any]] = json.loads(done.stdout)
     return next(each for each in statements if each["kind"] == "port")
+
+
+def one_round(case: Case, directory: Path, simulator: SimulatorProcess, postgresql: Any) -> Round:
+    """From an empty ledger to the stopped service."""
+    began = time.monotonic()
+    since = len(simulator.calls())
+    service = f"workers = {case.workers}"
+    if case.proxies > 1:
+        database = f"caps_{case.kills}_{directory.name}".lower()
+        postgresql.psql(f"CREATE DATABASE {database}")
+        service += f'\nledger = "{postgresql.get_uri(database)}"'
+    settings = [setting_of(directory / str(number), simulator, service) for number in range(case.proxies)]
+    crowd = Crowd([each.ports["openai"] for each in settings])
+    with ExitStack() as restarted, proxies(settings) as processes:
+        kill: Callable[[], None] | None = None
+        if case.kills and case.workers > 1:
+            kill = partial(kill_a_worker, settings[0])
+        elif case.kills:
+            kill = partial(kill_and_restart, processes, settings, restarted)
+        run(partial(crowd.run, kill))
+    calls = simulator.calls()[since:]
+    counted = sum((call["input"] or 0) + (call["output"] or 0) for call in calls)
+    return Round(time.monotonic() - began, counted, crowd.cut, crowd.ended, show(settings[-1]))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_hard_cap_is_hard(
+    tmp_path: Path, simulator: SimulatorProcess, postgresql: Any, found: dict[Case, list[Round]], case: Case
+) -> None:
+    """However often it is tried."""
+    for number in range(ROUNDS):
+        one = one_round(case, tmp_path / str(number), simulator, postgresql)
+        found.setdefault(case, []).append(one)
+        standing = one.standing
+        assert one.counted <= CAP, "the cap was overrun"
+        assert one.ended["patience"] == 0, "a client was never told that the cap is used up"
+        assert set(one.ended) <= {"answered", "hard-cap-exceeded", "estimated-exceeds-cap"}
+        assert standing["reserved"] == 0
+        assert one.counted <= standing["used"] <= CAP, f"used is not what was counted or lost: {one}"
+        assert CAP - standing["used"] < ANSWER + BEYOND, "clients were refused though there was room"
+        if not case.kills:
+            assert one.cut == 0
+            assert standing["lost"] == 0
+            assert one.counted >= LEAST_USED * CAP
+            assert standing["used"] == one.counted

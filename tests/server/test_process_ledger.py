@@ -1,35 +1,29 @@
-"""The ledger beside real processes: whatever happens to it, its rows are the journal's in the end."""
+"""The ledger beside real processes: whatever happens to it, its rows are the journal's in the end.
+
+Outages under load, with budgets: `test_process_outages`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-import re
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
-from awfproxy.core.records import TokenUsageRecord
-from awfproxy.ledger.rows import Row, row_of
-from awfproxy.ledger.sql import SqlLedger
-from awfproxy.simulator.processes import SimulatorProcess, get
+from awfproxy.simulator.processes import SimulatorProcess
 from awfproxy.simulator.setting import Setting, write_setting
 from tests.crowd import Client, Heard, run
-from tests.postgresql import running_server
 from tests.processes import once, proxy_process, simulator_process
+from tests.served_ledger import journal, metric, reasons, same, sqlite, wait_until
 
 pytestmark = once
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "one two three"}]}).encode()
 PATH = "/v1/chat/completions"
-#: seconds for what is waited for on a busy machine
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -58,62 +52,6 @@ def calls(setting: Setting, count: int, clients: int = 8) -> list[Heard]:
     heard = run(all_of_them)
     assert {each.status for each in heard} == {200}
     return heard
-
-
-def journal(setting: Setting) -> list[Row]:
-    """The rows that the journal's files tell of, rotated ones included."""
-    instance = (setting.log_dir.parent / "state" / "instance").read_text().strip()
-    rows = []
-    for path in setting.log_dir.glob("token-usage.jsonl*"):
-        for line in path.read_bytes().splitlines():
-            record = msgspec.json.decode(line, type=TokenUsageRecord)
-            row = row_of(record, instance, feature=record.feature)
-            assert row is not None
-            rows.append(row)
-    return rows
-
-
-def same(setting: Setting, url: str) -> bool:
-    """Whether ledger and journal say the same; the ledger may not be there yet."""
-    rows = journal(setting)
-    try:
-        ledger = SqlLedger(url)
-        try:
-            differences = list(ledger.verify(rows[0].instance, 0, 2**33, rows))
-        finally:
-            ledger.close()
-    except Exception as error:
-        print(error)
-        return False
-    return not differences
-
-
-def sqlite(directory: Path) -> str:
-    """Where the ledger is if nothing is said about it."""
-    return f"sqlite:///{directory / 'state' / 'ledger.db'}"
-
-
-def wait_until(what: str, true: Callable[[], bool]) -> float:
-    """Seconds until it was."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() - began < PATIENCE, what
-        time.sleep(0.05)
-    return time.monotonic() - began
-
-
-def metric(setting: Setting, name: str) -> float:
-    """The value of a metric without labels."""
-    text = get(setting.admin_port, "/metrics")[1].decode()
-    found = re.search(rf"^{name} (.+)$", text, re.MULTILINE)
-    assert found is not None, name
-    return float(found[1])
-
-
-def reasons(setting: Setting) -> dict[str, str]:
-    """Why it is not well."""
-    found: dict[str, str] = json.loads(get(setting.admin_port, "/health")[1])["reasons"]
-    return found
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -190,32 +128,3 @@ def test_rows_after_rotation(tmp_path: Path, simulator: SimulatorProcess) -> Non
             calls(setting, 40)  # some of these still go into the renamed file
         wait_until("all rows", lambda: same(setting, sqlite(tmp_path)))
         assert metric(setting, "awfproxy_ledger_records_total") == len(journal(setting)) >= 320
-
-
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[Any]:
-    """A server that may be stopped."""
-    with running_server() as server:
-        yield server
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_postgresql_stops_and_comes_back(
-    tmp_path: Path, simulator: SimulatorProcess, postgresql: Any, workers: int
-) -> None:
-    """Calls go on, health says so, and in the end nothing is lost."""
-    postgresql.psql(f"CREATE DATABASE of_{workers}")
-    url = postgresql.get_uri(f"of_{workers}")
-    setting = setting_of(tmp_path, simulator, f'workers = {workers}\nledger = "{url}"')
-    with proxy_process(tmp_path, setting):
-        calls(setting, 80)
-        wait_until("all rows", lambda: same(setting, url))
-        postgresql._stop()
-        calls(setting, 160)
-        wait_until("health", lambda: "ledger" in reasons(setting))
-        wait_until("lag", lambda: metric(setting, "awfproxy_ledger_lag_records") > 0)
-        postgresql.ensure_postgres_running()
-        calls(setting, 80)
-        wait_until("all rows again", lambda: same(setting, url))
-        wait_until("health again", lambda: reasons(setting) == {})
-    assert len(journal(setting)) == 320

@@ -18,7 +18,7 @@ pytestmark = once
 #: streams at once; the bench opens 10,000
 STREAMS = 500
 #: events of each, and milliseconds between two
-EVENTS, PACE = 20, 150
+EVENTS, PACE = 20, 300
 BODY = json.dumps(
     {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "one two three"}]}
 ).encode()
@@ -60,7 +60,7 @@ def test_slow_streams(tmp_path: Path, reactor: str, tls: bool) -> None:
         began, cpu = time.monotonic(), cpu_seconds(proxy.pid)
         calls = run(main)
         took, cpu = time.monotonic() - began, cpu_seconds(proxy.pid) - cpu
-        assert peak > 0.9 * STREAMS  # on a busy machine the first may have ended when the last begins
+        assert peak > 0.8 * STREAMS  # on a busy machine the first may have ended when the last begins
         for call in calls:
             assert (call.status, call.whole) == (200, True)
             assert call.body.count(b"data: {") == EVENTS + 2  # a role before, a finish reason after

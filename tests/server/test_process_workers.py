@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from awfproxy.core.workers import RESTARTS_AT_ONCE
+from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE
 from awfproxy.simulator.processes import PACKAGE_PARENT, Process, SimulatorProcess, free_ports, get
 from awfproxy.simulator.setting import Setting, write_setting
 from tests.crowd import Client, Heard, run
@@ -90,6 +92,43 @@ def ends(pid: int) -> bool:
         return True
 
 
+def children(process: Process | Daemon) -> list[int]:
+    """The processes that a supervisor has started, and that run."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def wait_for_the_spare(process: Process | Daemon, setting: Setting) -> None:
+    """Until it has imported everything and sleeps, waiting for its assignment: it has used CPU, and uses no more."""
+
+    def sleeps() -> bool:
+        spares = set(children(process)) - {worker["pid"] for worker in reflected(setting)}
+        if len(spares) != 1:
+            return False
+        looks = set()
+        for _ in range(5):
+            fields = Path(f"/proc/{next(iter(spares))}/stat").read_text().rpartition(")")[2].split()
+            looks.add((fields[0], int(fields[11]) + int(fields[12])))
+            time.sleep(0.05)
+        return len(looks) == 1 and all(state == "S" and cpu > 10 for state, cpu in looks)
+
+    wait_until("no spare waits", sleeps)
+
+
+def held_by(pid: int) -> set[str]:
+    """What a process has open, as the links in /proc name it."""
+    held = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            held.add(os.readlink(descriptor))
+    return held
+
+
+def writes_there(pid: int, setting: Setting) -> bool:
+    """Whether a process has the files of this name open, and no others that once had it."""
+    logs = {name for name in held_by(pid) if name.startswith(f"{setting.log_dir}/")}
+    return logs == {str(setting.log_dir / f"{file}.jsonl") for file in ("requests", "token-usage")}
+
+
 def back(setting: Setting, slot: int, before: int) -> bool:
     """Whether another process serves this slot's sockets again, and nobody else does."""
     worker = reflected(setting)[slot]
@@ -143,40 +182,79 @@ def test_every_call_once_in_one_set_of_files(simulator: SimulatorProcess, tmp_pa
 
 
 def test_a_killed_worker_costs_its_own_calls_alone(simulator: SimulatorProcess, tmp_path: Path) -> None:
-    """Under load: no connection is refused, another process is back within a second, and what ended is recorded."""
-    with proxy(tmp_path, simulator) as (process, setting):
-        wait_until("no spare", lambda: total(setting, 'process_open_fds{process="spare"}'.replace("{", r"\{")) > 0)
-        time.sleep(1)  # it has imported everything
+    """Under load: calls of the others' connections end well, no connection is refused, another process is back within a
+    second, what ended is recorded once, and counters are those of the records.
+    """
+    with proxy(tmp_path, simulator) as (process, setting), ThreadPoolExecutor(1) as watching:
+        wait_for_the_spare(process, setting)
         heard: list[Heard] = []
         victim = reflected(setting)[0]["pid"]
-        killed: list[float] = []
+        its_own: set[int] = set()
+        seconds: list[Future[float]] = []
 
         def kill(count: int) -> None:
             if count == CALLS // 4:
+                its_own.update(connections_of(victim, setting.ports["openai"]))
                 os.kill(victim, signal.SIGKILL)
-                killed.append(time.monotonic())
+                seconds.append(watching.submit(wait_until, "it is not back", partial(back, setting, 0, victim)))
 
         run(lambda: crowd(setting.ports["openai"], CALLS, heard, kill, "x-sim-first-byte: 5\r\n"))
-        assert killed
-        wait_until("the worker did not come back", lambda: back(setting, 0, victim))
-        whole = {call.name for call in heard if call.whole}
+        print(f"back after {seconds[0].result():.2f} s")
+        assert seconds[0].result() < BACK
         cut = [call for call in heard if not call.whole]
-        assert 0 < len(cut) <= CLIENTS
+        assert cut
+        assert {call.own_port for call in cut} <= its_own
+        assert all(call.status == 200 for call in heard if call.whole)
+        whole = {call.name for call in heard if call.whole}
+        wait_until("its unfinished lines", lambda: set(names(setting, "token-usage")) <= set(names(setting, "requests")))
         found = collections.Counter(names(setting, "requests"))
         assert set(found.values()) == {1}
         assert whole <= set(found)
+        assert set(collections.Counter(names(setting, "token-usage")).values()) == {1}
         assert whole <= set(names(setting, "token-usage"))
         assert total(setting, "awfproxy_worker_deaths_total") == 1
+        # what the dead one had counted since it told last, which it does every second, is in the records alone
+        assert CALLS // 2 < total(setting, "awfproxy_requests_total") <= len(found)
+        assert total(setting, "awfproxy_in_flight_requests") == 0
         wait_until("the reason stayed", lambda: json.loads(get(setting.admin_port, "/health")[1])["status"] == "ok")
         assert process.stop(15) == 0 if isinstance(process, Process) else True
+
+
+def connections_of(pid: int, port: int) -> set[int]:
+    """The clients' own ports of the connections to this port that a process holds (proc(5): /proc/net/tcp)."""
+    held, found = held_by(pid), set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if int(fields[1].partition(":")[2], 16) == port and f"socket:[{fields[9]}]" in held:
+            found.add(int(fields[2].partition(":")[2], 16))
+    return found
+
+
+def test_one_that_dies_again_and_again_waits(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    """Beyond some deaths in a row its successor is not started at once; the other worker serves all meanwhile."""
+    with proxy(tmp_path, simulator) as (process, setting):
+        for _ in range(RESTARTS_AT_ONCE):
+            victim = reflected(setting)[0]["pid"]
+            os.kill(victim, signal.SIGKILL)
+            wait_until("it was not replaced", partial(back, setting, 0, victim))
+        victim = reflected(setting)[0]["pid"]
+        os.kill(victim, signal.SIGKILL)
+        killed = time.monotonic()
+        wait_until("nobody serves its socket", lambda: reflected(setting)[1]["serves"] == [0, 1])
+        heard: list[Heard] = []
+        run(lambda: crowd(setting.ports["openai"], 100, heard))
+        assert all(call.whole and call.status == 200 for call in heard)
+        wait_until("it was not replaced", partial(back, setting, 0, victim))
+        assert time.monotonic() - killed >= RESTART_FIRST
+        assert f"the next starts in {RESTART_FIRST:g} s" in process.output
+        wait_until("the reason stayed", lambda: json.loads(get(setting.admin_port, "/health")[1])["status"] == "ok")
 
 
 @pytest.mark.parametrize("reactor", ["uvloop", "epoll"])
 def test_a_killed_worker_is_back_within_a_second(simulator: SimulatorProcess, tmp_path: Path, reactor: str) -> None:
     """While it is gone the other one serves its sockets, and health says so; counters do not go back."""
-    with proxy(tmp_path, simulator, reactor=reactor) as (_, setting):
-        wait_until("no spare", lambda: '"spare"' in get(setting.admin_port, "/metrics")[1].decode())
-        time.sleep(2)
+    with proxy(tmp_path, simulator, reactor=reactor) as (process, setting):
+        wait_for_the_spare(process, setting)
         heard: list[Heard] = []
         run(lambda: crowd(setting.ports["openai"], 100, heard))
         assert total(setting, "awfproxy_requests_total") == 100
@@ -261,7 +339,7 @@ def test_rotation_by_hangup(simulator: SimulatorProcess, tmp_path: Path) -> None
             path.rename(path.with_suffix(".1"))
         process.signal(signal.SIGHUP)
         wait_until("no new file", lambda: all((setting.log_dir / f"{f}.jsonl").exists() for f in ("requests", "token-usage")))
-        time.sleep(0.3)  # the other worker has heard of it too
+        wait_until("one writes to the old file", lambda: all(writes_there(worker["pid"], setting) for worker in reflected(setting)))
         run(lambda: crowd(setting.ports["openai"], 100, heard))
         for file in ("requests", "token-usage"):
             assert len(names(setting, file)) == 100
@@ -271,8 +349,9 @@ def test_rotation_by_hangup(simulator: SimulatorProcess, tmp_path: Path) -> None
 def test_workers_end_with_their_supervisor(simulator: SimulatorProcess, tmp_path: Path) -> None:
     """Killed, it cannot tell them: they finish what runs, record it, and end; the port is free again."""
     with proxy(tmp_path, simulator) as (process, setting):
-        wait_until("no spare", lambda: '"spare"' in get(setting.admin_port, "/metrics")[1].decode())
-        pids = [worker["pid"] for worker in reflected(setting)]
+        wait_for_the_spare(process, setting)
+        pids = children(process)
+        assert {worker["pid"] for worker in reflected(setting)} < set(pids)  # and the spare
         heard: list[Heard] = []
 
         async def main() -> None:
@@ -405,8 +484,7 @@ def test_sockets_do_not_leak(simulator: SimulatorProcess, tmp_path: Path) -> Non
     with proxy(tmp_path, simulator) as (process, setting):
 
         def settled() -> list[int]:
-            wait_until("no spare", lambda: '"spare"' in get(setting.admin_port, "/metrics")[1].decode())
-            time.sleep(1)
+            wait_for_the_spare(process, setting)
             pids = [process.pid, *(worker["pid"] for worker in reflected(setting))]
             return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids]
 

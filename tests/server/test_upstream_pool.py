@@ -19,7 +19,7 @@ from tests.server.stage import Wire, Wires
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-class DummyCall:
+class DummyExchange:
     """Writes down what its connection tells it."""
 
     def __init__(self) -> None:
@@ -58,10 +58,10 @@ class Around:
             self.wires, self.clock, self.clock.seconds, Upstream("http", "up.test", 80), None, None, 10.0
         )
 
-    def attach(self, *, fresh: bool = False) -> tuple[DummyCall, UpstreamConnection]:
-        """A call with its connection, which stands."""
-        call = DummyCall()
-        connection = self.pool.attach(call, fresh)  # type: ignore[arg-type]
+    def attach(self, **wanted: bool) -> tuple[DummyExchange, UpstreamConnection]:
+        """An exchange with its connection, which stands."""
+        call = DummyExchange()
+        connection = self.pool.attach(call, **wanted)  # type: ignore[arg-type]
         self.clock.advance(0)
         return call, connection
 
@@ -101,6 +101,28 @@ def test_a_fresh_connection_when_asked_for(around: Around) -> None:
     assert second is not first
     assert not second.reused
     assert around.pool.counts == {"idle": 1, "busy": 1}
+
+
+def test_a_kept_connection_that_has_ended_is_passed_over(around: Around) -> None:
+    """Where asked for: one on which something came since its answer, be it the end that was not read yet."""
+    open_still, ended = (around.attach()[1] for _ in range(2))
+    around.answer(open_still)
+    wire = around.answer(ended)
+    wire.speaks = True
+    _, connection = around.attach(surely_open=True)
+    assert connection is open_still and connection.reused
+    assert wire.closed and around.pool.counts == {"idle": 0, "busy": 1}
+    wire.end()
+    _, another = around.attach(surely_open=True)
+    assert not another.reused
+    assert around.pool.counts == {"idle": 0, "busy": 2}
+
+
+def test_else_it_is_not_looked_at(around: Around) -> None:
+    """A look is a system call; what is lost there is sent again."""
+    _, first = around.attach()
+    around.answer(first).speaks = True
+    assert around.attach()[1] is first
 
 
 def test_old_connections_are_closed(around: Around) -> None:

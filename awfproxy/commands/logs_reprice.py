@@ -1,0 +1,130 @@
+"""`awf logs reprice`: what the recorded calls would have cost at other prices."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from awfproxy.commands import logs_options as common
+
+if TYPE_CHECKING:
+    from awfproxy.report.repricing import Pricing, Rename
+
+
+def _renames(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    found = []
+    for value in values:
+        pattern, _, model = value.partition("=")
+        if not pattern.strip() or not model.strip():
+            raise click.BadParameter(f"{common.shown(value)} is not like gpt-5=gpt-5-mini.")
+        found.append((pattern.strip(), model.strip()))
+    return tuple(found)
+
+
+@click.command("reprice")
+@common.sources
+@click.option("--at", metavar="TIME", help="At the prices of that day, or of now; ISO 8601, or how long ago (7d).")
+@click.option(
+    "--prices",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="With these prices of your own in the place of those that are in force.",
+)
+@click.option(
+    "--as",
+    "renames",
+    metavar="MODEL=OTHER",
+    multiple=True,
+    callback=_renames,
+    help="Calls of a model (also claude-opus-*) at the price of another. May be given several times; the first that "
+    "fits counts.",
+)
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Write a line for each call: its id, cost, and where the price is from; - is standard output, and no table.",
+)
+@common.filtering
+@common.form
+@common.config
+def reprice(
+    paths: tuple[str, ...],
+    at: str | None,
+    prices: str | None,
+    renames: tuple[tuple[str, str], ...],
+    output: str | None,
+    since: str | None,
+    until: str | None,
+    model: tuple[str, ...],
+    port: tuple[str, ...],
+    user: tuple[str, ...],
+    feature: tuple[str, ...],
+    run: tuple[str, ...],
+    form: str,
+    config: str | None,
+) -> None:
+    """What the recorded calls would have cost at other prices.
+
+    "before" is the price that was in force when a call was made; "after" that of --at, --prices and --as, or, without
+    any of them, of now. Tokens stay as they are: another model would have used others. The difference is over the
+    calls that have both prices.
+    """
+    from awfproxy.report.escaping import write_out
+    from awfproxy.report.repricing import Rename, Repricing
+    from awfproxy.report.repricing_forms import FORMS
+    from awfproxy.report.token_usage import files_of
+    from awfproxy.report.turns.writing import encoded, write
+
+    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
+    sources = common.paths_or_logs(paths, config, os.environ)
+    now = time.time()
+    moment_of = _moment(at, now) if at is not None else None if prices or renames else now
+    before = _pricing(config, None, now, None, ())
+    after = _pricing(config, prices, now, moment_of, [Rename(*each) for each in renames])
+    report = Repricing(before, after, wanted)
+    with common.progress(files_of(sources)) as progress:
+        calls = report.read(sources, None, progress)
+        lines = (call.line() for call in calls)
+        if output == "-":
+            sys.stdout.buffer.writelines(encoded(lines))
+            sys.stdout.buffer.flush()
+        elif output is not None:
+            try:
+                write(lines, output)
+            except OSError as error:
+                common.refuse([f"{output}: not written: {error.strerror or error}."])
+        else:
+            for _ in calls:
+                pass
+    common.remark(report.remarks.sentences())
+    if not report.groups:
+        common.refuse([f"There are no token usage records{' that were asked for' if wanted else ''} there."])
+    if output == "-":
+        return
+    write_out([FORMS[form](report, common.width())])
+    if output is not None:
+        common.remark([f"Written to {output}."])
+
+
+def _moment(text: str, now: float) -> float:
+    if text.strip().lower() in ("now", "today"):
+        return now
+    from awfproxy.report.times import moment
+
+    found = moment(common.time_of(text, "at", datetime.fromtimestamp(now, UTC)))
+    assert found is not None  # it is canonical
+    return found.timestamp()
+
+
+def _pricing(
+    config: str | None, prices: str | None, now: float, at: float | None, renames: Sequence[Rename]
+) -> Pricing:
+    from awfproxy.report.repricing import Pricing
+
+    return Pricing(common.price_list(config, prices, os.environ), now, at, renames)

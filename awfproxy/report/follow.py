@@ -1,0 +1,121 @@
+"""A file that somebody else appends to: its last lines, and those that come.
+
+Rules: only whole lines are given; one without its newline waits for it, up to `LINE_MAX`.  A file that is renamed is
+read on for `LATE_SECONDS`, because writers notice it a moment later, beside the new one of its name.  A file that has
+become shorter is read from its beginning.  Time is an argument.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO, Final
+
+from awfproxy.report.lines import LINE_MAX
+
+#: seconds for which a renamed file may still get lines
+LATE_SECONDS: Final = 5.0
+#: bytes read at once
+BLOCK: Final = 64 * 1024
+#: bytes from its end on in which a file's last lines are looked for
+BACK_MAX: Final = 64 * 1024 * 1024
+
+
+class Followed:
+    """One file by its name, from its end on.
+
+    :param count: lines from before that are given first
+    """
+
+    def __init__(self, path: str, count: int = 0) -> None:
+        self._path = path
+        self._count = count
+        self._open: _Open | None = None
+        #: renamed files, and until when they are read
+        self._renamed: list[tuple[_Open, float]] = []
+        #: the file was there at the first look; a later one is read from its beginning
+        self._looked = False
+
+    def lines(self, now: float) -> list[bytes]:
+        """All whole lines that have come since the last call.
+
+        :param now: seconds that only grow
+        """
+        found: list[bytes] = []
+        for old, until in self._renamed:
+            found += old.lines()
+            if now >= until:
+                old.close()
+        self._renamed = [(old, until) for old, until in self._renamed if now < until]
+        if self._open is not None:
+            found += self._open.lines()
+            if self._open.is_at(self._path):
+                return found
+            self._renamed.append((self._open, now + LATE_SECONDS))
+            self._open = None
+        first, self._looked = not self._looked, True
+        try:
+            file = open(self._path, "rb", buffering=0)  # noqa: SIM115  (it is kept)
+        except OSError:
+            return found
+        if first:
+            file.seek(_before(file, file.seek(0, os.SEEK_END), self._count))
+        self._open = _Open(file)
+        return found + self._open.lines()
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        for old, _ in self._renamed:
+            old.close()
+        if self._open is not None:
+            self._open.close()
+
+
+class _Open:
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        #: the beginning of a line whose end has not come
+        self._rest = b""
+        #: that line is longer than any record: the rest of it is passed over
+        self._skips = False
+
+    def lines(self) -> list[bytes]:
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
+            self._file.seek(0)
+            self._rest, self._skips = b"", False
+        found: list[bytes] = []
+        while block := self._file.read(BLOCK):
+            *whole, rest = (self._rest + block).split(b"\n")
+            if whole and self._skips:
+                del whole[0]
+                self._skips = False
+            found += whole
+            if len(rest) > LINE_MAX:
+                self._skips = True
+            self._rest = b"" if self._skips else rest
+        return found
+
+    def is_at(self, path: str) -> bool:
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self._file.fileno()))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _before(file: IO[bytes], end: int, count: int) -> int:
+    """Where the last so many whole lines before `end` begin."""
+    place, wanted = end, count + 1
+    least = max(end - BACK_MAX, 0)
+    while place > least:
+        size = min(BLOCK, place - least)
+        file.seek(place - size)
+        block = file.read(size)
+        at = len(block)
+        while (at := block.rfind(b"\n", 0, at)) >= 0:
+            wanted -= 1
+            if not wanted:
+                return place - size + at + 1
+        place -= size
+    return least if count else end

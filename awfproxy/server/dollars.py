@@ -1,0 +1,89 @@
+"""The dollars of a port's calls: what is reserved, and what is charged in the end.
+
+Rules:
+- Reserved is what calls of this model lately cost (`demand.Estimates`), once the model's rate is known here.
+- Charged is what the answer's own model costs; it may be another than the one that was asked for.  Where its rate is
+  not known yet, the call's reservation stands until the ledger's thread has found it, which takes milliseconds.  Where
+  that fails, the rate of the model that was asked for serves; without that too it stands until the ledger is back, and
+  is charged itself only where too many wait for that.
+- What used nothing is charged nothing, and needs no price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import txaio
+
+from awfproxy.core.budgets import micro_dollars
+from awfproxy.core.consumption import Consumption, consumption
+from awfproxy.core.settlement import Spent, due_usd, priced
+from awfproxy.prices.charges import Rate
+from awfproxy.server.allowance import Allowance, Reservation
+from awfproxy.server.demand import Demand, Estimates
+from awfproxy.server.tariff import Found, Tariff
+
+txaio.use_twisted()
+log = txaio.make_logger()
+
+#: a budget, what is reserved of it for a call, and by what
+Held = tuple[Allowance, int, Reservation]
+
+
+class Dollars:
+    """See the module.
+
+    :param provider: the port's
+    """
+
+    def __init__(self, provider: str, tariff: Tariff, estimates: Estimates) -> None:
+        self._provider = provider
+        self._tariff = tariff
+        self._estimates = estimates
+
+    def amount(self, demand: Demand) -> int | None:
+        """Millionths of a dollar to reserve; None: the rate is not known here, `ask` for it."""
+        rate = self._tariff.known(self._provider, demand.model or "")
+        return None if rate is None else self._estimates.usd(demand, rate)
+
+    def ask(self, demand: Demand, answered: Found) -> None:
+        """Find the rate of a call; ``answered`` is called in a later turn, with None where there is none now."""
+        self._tariff.ask(self._provider, demand.model or "", answered)
+
+    def settle(
+        self, held: Sequence[Held], demand: Demand, spent: Spent, released: Callable[[Allowance, str | None, int], None]
+    ) -> None:
+        """A call is over; each budget of ``held`` is charged once, now or in a later turn.
+
+        :param released: told of each, as `Admission.released`
+        """
+
+        if spent.nothing:
+            for allowance, amount, reservation in held:
+                released(allowance, demand.user, amount)
+                allowance.settle(reservation, 0)
+            return
+
+        def charge(rate: Rate | None) -> None:
+            consumed = None if spent.usage is None else consumption(spent.usage)
+            found = None if rate is None else priced(spent, consumed, rate.price.cost)
+            for allowance, amount, reservation in held:
+                try:  # what one budget trips over must not stay reserved in the others
+                    released(allowance, demand.user, amount)
+                    allowance.settle(reservation, amount if found is None else due_usd(amount, spent, found))
+                except Exception:
+                    log.failure("a call could not be settled with a budget in dollars")
+            if rate is not None and consumed is not None and spent.final and demand.may_spend:
+                self._learn(demand, rate, consumed)
+
+        self._tariff.charge(self._provider, spent.model or "", demand.model or "", charge)
+
+    def _learn(self, demand: Demand, rate: Rate, consumed: Consumption) -> None:
+        cost = rate.price.cost
+        given = cost(msgspec.structs.replace(consumed, **_NO_OUTPUT))
+        made = max(0.0, cost(consumed) - given)
+        self._estimates.learn_usd(demand, rate, micro_dollars(given), micro_dollars(made))
+
+
+_NO_OUTPUT = dict.fromkeys(("output", "reasoning", "output_audio", "output_image", "output_video"), 0)

@@ -1,0 +1,28 @@
+"""The set of ids that were met: no id is lost, and none is invented."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awfproxy.report.seen import FIRST, LARGEST_FIRST, Seen
+
+
+@given(st.lists(st.text(max_size=3), max_size=200), st.integers(0, 10**9))
+def test_is_a_set(texts: list[str], expected: int) -> None:
+    """Like Python's own, however many were expected."""
+    seen, known = Seen(min(expected, FIRST * 2)), set()
+    for text in texts:
+        assert seen.add(text) == (text not in known)
+        known.add(text)
+
+
+def test_grows_without_losing_any() -> None:
+    """Over two of its sizes."""
+    seen = Seen()
+    ids = [f"0198c0de-{number:08x}" for number in range(FIRST * 2)]
+    assert all(seen.add(each) for each in ids)
+    assert not any(seen.add(each) for each in ids)
+
+
+def test_a_guess_takes_no_more_than_its_bound() -> None:
+    """A huge file of which nothing is a record."""
+    assert len(Seen(10**12)._table) == LARGEST_FIRST

@@ -1,0 +1,215 @@
+"""The rows, their file and their tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from awfproxy.cli import awf
+from awfproxy.report.turns.agent_logs import EVENTS_MAX
+from awfproxy.report.turns.calls import CALLS_MAX
+from awfproxy.report.turns.placements import METHODS, REASONS
+from awfproxy.report.turns.report import turns
+from awfproxy.report.turns.side_inputs import firewall_line, mcp_line, safe_output_line
+from awfproxy.report.turns.turn_rows import NAMES_MAX, REQUEST_IDS_MAX
+from awfproxy.report.turns.turn_tables import FORMS, shown
+from awfproxy.report.turns.writing import FILE_NAME, encoded, place_of, write
+from tests.report.turns.traffic import START, Setting, iso, log_files, make
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "token-usage-by-turn.v1.json").read_text())
+VALID = jsonschema.Draft202012Validator(SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Path:
+    """A folder with records in `logs` and agents' logs in `agent`."""
+    made = make(Setting(sessions=2, turns=3), 3)
+    for name, content in log_files(made):
+        path = tmp_path / "agent" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "token-usage.jsonl").write_bytes(b"".join(made.record_lines()))
+    return tmp_path
+
+
+def run(*args: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(awf, ["logs", "turns", *map(str, args)], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_file_is_as_the_schema_says(world: Path) -> None:
+    """With a log and without; every line is valid, and the sums are the records'."""
+    records = [json.loads(line) for line in (world / "logs" / "token-usage.jsonl").read_text().splitlines()]
+    for more in (["--agent-log", str(world / "agent")], []):
+        code, out, err = run(world / "logs", *more)
+        assert code == 0 and "Written to" in err and "calls placed" in out
+        rows = [json.loads(line) for line in (world / "logs" / FILE_NAME).read_text().splitlines()]
+        for row in rows:
+            VALID.validate(row)
+        assert sum(row["calls"] for row in rows) == len(records)
+        assert sum(row.get("output_tokens", 0) for row in rows) == sum(row["output_tokens"] for row in records)
+
+
+def test_running_totals_are_over_the_session(world: Path) -> None:
+    """Each row's is the sum of the session's rows up to it; the last is the session's sum."""
+    report = turns([str(world / "logs")], [str(world / "agent")])
+    sums: dict[str, int] = {}
+    for row in report.rows:
+        if row["event"] == "turn":
+            sums[row["session"]] = sums.get(row["session"], 0) + row.get("all_tokens", 0)
+            assert row["running"].get("all_tokens", 0) == sums[row["session"]]
+    assert len(sums) == 2
+
+
+def test_unknown_figures_are_never_0() -> None:
+    """A figure that no call reported is absent; one that some did not is counted as such."""
+    record = {"event": "token_usage", "timestamp": iso(START), "input_tokens": 5, "output_tokens": 0}
+    record |= {"provider": "openai", "cache_read_tokens": 0, "cache_write_tokens": 0, "unknown": ["output_tokens"]}
+    report = turns(["-"], stdin=io.BytesIO(json.dumps(record).encode()))
+    (row,) = report.rows
+    assert row["reason"] == "no-conversation" and "output_tokens" not in row
+    assert row["unknown"] == {"output_tokens": 1, "reasoning_tokens": 1, "all_tokens": 1}
+    # calls, input, cache read, cache write, output, all tokens, context
+    assert shown(report.rows, "pretty").splitlines()[2].split()[-7:] == ["1", "5", "0", "0", "?", "?", "5"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms(world: Path, form: str) -> None:
+    """All say the same number of calls."""
+    code, out, _ = run(world / "logs", "--agent-log", world / "agent", "--format", form, "--no-output", "--no-cost")
+    assert code == 0 and not (world / "logs" / FILE_NAME).exists()
+    if form == "json":
+        body = json.loads(out)
+        assert sum(row["calls"] for row in (*body["turns"], *body["unmatched"])) == 49
+    elif form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert sum(int(row["calls"]) for row in rows) == 49
+    else:
+        assert " of 49 calls placed" in out
+
+
+def test_lines_to_standard_output(world: Path) -> None:
+    """`--output -` prints the file instead of the table, and writes none."""
+    code, out, _ = run(world / "logs", "--agent-log", world / "agent", "--output", "-")
+    assert code == 0 and all(json.loads(line)["_schema"] for line in out.splitlines())
+    assert not (world / "logs" / FILE_NAME).exists()
+
+
+def test_exit_codes(world: Path, tmp_path: Path) -> None:
+    """1 where there is nothing, or the file cannot be written; 2 where the command makes no sense."""
+    assert run(world / "agent")[0] == 1
+    assert run(world / "logs", "--output", tmp_path / "none" / "x.jsonl")[0] == 1
+    assert run(world / "logs", "--output", "x", "--no-output")[0] == 2
+    assert run(world / "logs", "--since", "gestern")[0] == 2
+    assert run(world / "logs", "--run", "no such run")[0] == 1
+
+
+def test_names_of_others_do_nothing(tmp_path: Path) -> None:
+    """Terminal escapes, markup and formulas in names of models, sessions and runs."""
+    evil = "\x1b[2J<script>|=1+1`@team\u202e"
+    record = {"event": "token_usage", "timestamp": iso(START), "input_tokens": 5, "output_tokens": 1, "model": evil}
+    record |= {"request_id": evil, "run": evil, "conversation": evil, "hints": {"messages": 1, "tools_called": [evil]}}
+    (tmp_path / "token-usage.jsonl").write_text(json.dumps(record))
+    report = turns([str(tmp_path)])
+    for form in FORMS:
+        out = shown(report.rows, form)
+        assert "\x1b" not in out and "\u202e" not in out
+    cells = next(csv.DictReader(io.StringIO(shown(report.rows, "csv"))))
+    assert not cells["run"].startswith("=")
+
+
+class TestWriting:
+    def test_the_old_file_stays_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
+        """A failure in the middle leaves it as it was, and nothing beside it; modes are kept."""
+        path = tmp_path / FILE_NAME
+        write([{"a": 1}], str(path))
+        path.chmod(0o600)
+
+        def rows() -> Any:
+            yield {"a": 2}
+            raise RuntimeError("in the middle")
+
+        with pytest.raises(RuntimeError):
+            write(rows(), str(path))
+        assert path.read_text() == '{"a":1}\n' and len(list(tmp_path.iterdir())) == 1
+        write([{"a": 3}], str(path))
+        assert path.read_text() == '{"a":3}\n' and path.stat().st_mode & 0o777 == 0o600
+
+    @given(st.text(alphabet=st.characters()) | st.just("\ud800"))
+    def test_any_text_can_be_written(self, text: str) -> None:
+        """Also one with a lone surrogate."""
+        (line,) = encoded([{"name": text, text: [text]}])
+        json.loads(line)
+
+    def test_place(self, tmp_path: Path) -> None:
+        """Beside the first records that were named."""
+        assert place_of(["-", str(tmp_path)]) == str(tmp_path / FILE_NAME)
+        assert place_of([str(tmp_path / "token-usage.jsonl")]) == str(tmp_path / FILE_NAME)
+        assert place_of(["-"]) == FILE_NAME
+
+
+class TestSideInputs:
+    def test_lines(self) -> None:
+        """The shapes that docs/turns.md names."""
+        squid = b'1774290909.186 172.30.0.20:55890 evil.example:443 -:- 1.1 CONNECT 403 TCP_DENIED:HIER_NONE x "curl"'
+        assert firewall_line(squid) == (1774290909.186, "denied")
+        audit = {"timestamp": "2026-03-23T18:35:09.186Z", "decision": "TCP_TUNNEL", "url": "x"}
+        assert firewall_line(json.dumps(audit).encode()) == (1774290909.186, "allowed")
+        assert firewall_line(b'{"ts": 5.5, "decision": "TCP_DENIED"}') == (5.5, "denied")
+        call = {"timestamp": iso(START), "type": "REQUEST", "server_id": "github"}
+        call["payload"] = {"method": "tools/call", "params": {"name": "get_me", "arguments": {"x": 1}}}  # type: ignore[assignment]
+        assert mcp_line(json.dumps(call).encode()) == (START, "github/get_me")
+        assert mcp_line(json.dumps(call | {"type": "RESPONSE"}).encode()) is None
+        assert mcp_line(json.dumps(call | {"payload": {"method": "tools/list"}}).encode()) is None
+        plain = {"timestamp": iso(START), "server_name": "github", "tool_name": "get_me", "method": "tools/call"}
+        assert mcp_line(json.dumps(plain).encode()) == (START, "github/get_me")
+        assert safe_output_line(b'{"type": "add_comment", "body": "words"}') == (None, "add_comment")
+
+    @given(st.sampled_from((firewall_line, mcp_line, safe_output_line)), st.binary(max_size=60))
+    def test_no_line_fails(self, read: Any, line: bytes) -> None:
+        """Any bytes."""
+        found = read(line)
+        assert found is None or isinstance(found[1], str)
+
+    def test_counts_are_in_the_turns_of_their_time(self, world: Path, tmp_path: Path) -> None:
+        """One line in the middle of a turn, one long after all, one without a time."""
+        report = turns([str(world / "logs")], [str(world / "agent")])
+        turn = next(row for row in report.rows if row["event"] == "turn" and row["turn"] == 2)
+        log = tmp_path / "safe.jsonl"
+        lines = [{"type": "add_comment", "timestamp": turn["begin"]}, {"type": "noop", "timestamp": iso(START + 1e6)}]
+        log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, {"type": "noop"}]))
+        again = turns([str(world / "logs")], [str(world / "agent")], {"safe_outputs": [str(log)]})
+        assert [row["beside"] for row in again.rows if "beside" in row] == [{"safe_outputs": {"add_comment": 1}}]
+        assert [line for line in again.remarks if "other logs" in line] == [
+            "1 line of other logs left out: in no turn.",
+            "1 line of other logs left out: without a time.",
+        ]
+
+
+def test_the_page_names_every_member_method_and_reason() -> None:
+    """docs/turns.md is complete, with the confidences that hold, and so is the schema."""
+    page = (ROOT / "docs" / "turns.md").read_text()
+    for name in SCHEMA["properties"]:
+        assert f"`{name}`" in page
+    for method, surety in METHODS.items():
+        other = f"{surety.chosen:.0%}".replace("%", " %") if surety.chosen != surety.sure else ""
+        sure = f"{surety.sure:.0%}".replace("%", " %")
+        assert f"| `{method}` | {sure} | {other} |".replace("|  |", "| |") in page
+    for reason, words in REASONS.items():
+        assert f"| `{reason}` | {words} |" in page
+    assert set(SCHEMA["properties"]["reason"]["enum"]) == set(REASONS)
+    for bound in (CALLS_MAX, EVENTS_MAX):
+        assert f"{bound:,}" in page
+    assert SCHEMA["properties"]["request_ids"]["maxItems"] == REQUEST_IDS_MAX
+    assert SCHEMA["properties"]["tools"]["maxProperties"] == NAMES_MAX
