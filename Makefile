@@ -9,9 +9,9 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test lint bench fuzz docs clean
 
-# Runs the proxy against the simulated providers and prints what was used.
+# Runs the proxy against the simulated providers, prints what was used, where and what to do, and writes it as a page.
 demo: $(VENV)/.installed
-	$(BIN)/awf demo
+	$(BIN)/awf demo --report build/demo-report.html
 
 # Everything that must hold: style, types, all tests on the fast reactor, and the server's tests on Twisted's own (those
 # with processes of their own run them on both anyway).
@@ -37,6 +37,7 @@ fuzz: $(VENV)/.installed-fuzz
 # Writes the pages that are made from the program itself.
 docs: $(VENV)/.installed-test
 	$(BIN)/python docs/cli_reference.py > docs/cli.md
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python docs/tutorial_output.py
 
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

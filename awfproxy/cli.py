@@ -7,6 +7,7 @@ was checked is not right; 2 the command was not understood.
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -14,9 +15,11 @@ import click
 from awfproxy.commands.budget import budget
 from awfproxy.commands.ledger import ledger
 from awfproxy.commands.logs import logs
+from awfproxy.commands.logs_analyze import analyze
 from awfproxy.commands.logs_reprice import reprice
 from awfproxy.commands.logs_turns import turns
 from awfproxy.commands.reconcile import reconcile
+from awfproxy.commands.report import report
 
 if TYPE_CHECKING:
     from awfproxy.core.settings import Settings
@@ -86,20 +89,31 @@ awf.add_command(ledger)
 awf.add_command(logs)
 awf.add_command(reconcile)
 logs.add_command(reprice)
+logs.add_command(analyze)
 logs.add_command(turns)
+awf.add_command(report)
 
 
 @awf.command()
-@click.option("--keep", is_flag=True, help="Leave the folder with the logs and the configuration, and say where it is.")
-def demo(keep: bool) -> None:
-    """Run the proxy against simulated providers and show what was used.
+@click.option(
+    "--into",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Leave the configuration, the proxy's logs and the agents' there; it must be empty, or not be there yet.",
+)
+@click.option(
+    "--report", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write the page of HTML there."
+)
+def demo(into: Path | None, report: Path | None) -> None:
+    """Run the proxy against simulated providers and show what was used, where, and what to do about it.
 
-    Starts both as real processes on free ports of this machine, sends calls of every provider through them, prints the
-    table of the recorded usage, and compares it with what the simulated providers served.
+    Starts both as real processes on free ports of this machine, sends calls of every provider and two runs of a
+    workflow with agents through them, and prints the reports. Every figure, turn and finding is compared with what is
+    known of them; 1 if one is wrong.
     """
-    from awfproxy.simulator.demo import main as run
+    from awfproxy.simulator.demo.demonstration import main as run
 
-    sys.exit(run(keep=keep))
+    sys.exit(run(into, report))
 
 
 def _load(path: str | None) -> "Settings":

@@ -21,6 +21,8 @@ import pytest_twisted
 from twisted.logger import ILogObserver
 from zope.interface import implementer
 
+from tests.demonstrated import Demonstrated, demonstrate
+
 # A slow machine is no defect: laws have no deadline here, the cost of things is the bench's to measure.
 hypothesis.settings.register_profile("awfproxy", deadline=None)
 hypothesis.settings.load_profile("awfproxy")
@@ -170,6 +172,12 @@ def corpus() -> Path:
     if not any(folder.glob("*.jsonl.gz")):
         pytest.skip("the corpus of recorded answers is not on this machine (AWFPROXY_CORPUS names its folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demonstrated(tmp_path_factory: pytest.TempPathFactory) -> Demonstrated:
+    """The demonstration, run once for all tests that look at what it left."""
+    return demonstrate(tmp_path_factory.mktemp("demonstrated"))
 
 
 @pytest.fixture

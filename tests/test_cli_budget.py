@@ -23,10 +23,13 @@ from awfproxy.commands.service_socket import SOCKET_NAME
 from awfproxy.configuration import load
 from awfproxy.core import budgets, windows
 from awfproxy.core.budgets import Scope
+from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.rows import Row
 from awfproxy.ledger.sql import SqlLedger
 from awfproxy.server import admin_socket
 from awfproxy.server.controls_memory import MemoryControls
+from awfproxy.state.service_lock import ServiceLock
+from awfproxy.state.stored_budgets import NAME, StoredBudgets
 
 FILE = """
 [service]
@@ -103,7 +106,7 @@ def test_show_of_one_budget(home: Path) -> None:
     assert [each["name"] for each in shown(home, "show", "openai", "--feature", "other")] == ["other"]
     result = run(home, "show", "--user", "x", "--feature", "y")
     assert result.exit_code == 2
-    assert run(home, "show", "nothing").exit_code == 1
+    assert run(home, "show", "nothing").exit_code == 2
 
 
 def test_set_and_unset(home: Path) -> None:
@@ -135,16 +138,16 @@ def test_a_set_of_a_user_or_a_feature(home: Path) -> None:
         (("--hard-cap-tokens", "499"), "give both"),
         (("--hard-cap-tokens", "-1"), "hard_cap_tokens must be a whole number of tokens from 0"),
         (("--unbounded", "maybe"), 'unbounded must be "refuse" or a whole number'),
-        (("--hard-cap-usd", "nan"), "hard_cap_usd must be a number of dollars"),
+        (("--hard-cap-usd", "nan"), "hard_cap_usd must be 0 (no cap), or dollars"),
         (("--mode", "strict", "--hard-cap-usd", "5"), "learned"),
         (("--enabled", "--user", "nobody"), "no client whose user is nobody"),
         (("--enabled", "--feature", "chat"), "[ports.openai.features"),
     ],
 )
 def test_what_cannot_be_set(home: Path, arguments: tuple[str, ...], words: str) -> None:
-    """Exit 1 and the remedy; the ledger stays as it was."""
+    """Exit 2 and the remedy, whoever finds the fault; the ledger stays as it was."""
     result = run(home, "set", "openai", *arguments)
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert words in result.stderr
     assert not any(each["changed_by"] for each in shown(home, "show"))
 
@@ -197,7 +200,10 @@ def test_check_of_budgets_that_are_off(home: Path) -> None:
     assert (result.exit_code, "allowed: budget-disabled" in result.stdout, "unlimited" in result.stdout) == (0, True, True)
     result = run(home, "check", KEY="")
     assert (result.exit_code, "refused: budget-disabled-but-no-key" in result.stdout) == (1, True)
-    assert run(home, "check", "--user", "x").exit_code == 1
+    for wrong in (("--user", "x"), ("nothing",)):
+        result = run(home, "check", *wrong)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr
 
 
 def test_check_tells_of_the_soft_cap(home: Path) -> None:
@@ -239,6 +245,18 @@ def test_a_cap_in_dollars(home: Path) -> None:
     assert codes == [0, 1]
     done = json.loads(run(home, "check", "openai", "--estimate-usd", "0.26", "--format", "json").stdout)
     assert (done["reason"], done["estimate_usd"]) == ("estimated-exceeds-cap", 0.26)
+    assert done["budgets"][0]["refused_by"] == "usd"
+    assert "refused in dollars: estimated-exceeds-cap" in run(home, "check", "openai", "--estimate-usd", "0.26").stdout
+    by_tokens = run(home, "check", "openai", "--estimate", "9000", "--estimate-usd", "0.26").stdout
+    assert "refused: estimated-exceeds-cap" in by_tokens
+
+
+@pytest.mark.parametrize(("cap", "shown"), [("0.000001", "0.000001"), ("0.0125", "0.0125"), ("1234.5", "1,234.50")])
+def test_small_caps_in_dollars_are_shown_as_they_are(home: Path, cap: str, shown: str) -> None:
+    """With the digits that they need; what would round to no cap is refused."""
+    (line,) = [each for each in run(home, "set", "openai", "--hard-cap-usd", cap).stdout.splitlines() if "hard_cap_usd" in each]
+    assert shown in line.split()
+    assert run(home, "set", "openai", "--hard-cap-usd", "0.0000001").exit_code != 0
 
 
 def test_a_ledger_that_cannot_be_used(home: Path) -> None:
@@ -296,9 +314,9 @@ async def test_on_a_running_service_all_goes_through_its_socket(home: Path) -> N
         assert (done.returncode, json.loads(done.stdout)[0]["settings"]["hard_cap_tokens"]["value"]) == (0, 4000)
         assert controls.done == ["budgets_changed"]
         done = await awf(home, "set", "openai", "--soft-cap-tokens", "4001")
-        assert (done.returncode, "give both" in done.stderr) == (1, True)
+        assert (done.returncode, "give both" in done.stderr) == (2, True)
         done = await awf(home, "set", "openai", "--feature", "a/b", "--enabled")
-        assert (done.returncode, "does not list the feature a/b" in done.stderr) == (1, True)
+        assert (done.returncode, "does not list the feature a/b" in done.stderr) == (2, True)
         done = await awf(home, "show")
         assert (done.returncode, "2026-03-01" in done.stdout) == (0, True)
         done = await awf(home, "check", "openai", "--estimate", "4001", "--format", "json")
@@ -309,8 +327,9 @@ async def test_on_a_running_service_all_goes_through_its_socket(home: Path) -> N
         setting = controls.ledger.setting(Scope("openai"))
         assert (done.returncode, setting and setting.fields) == (0, {})
         controls.trouble = "the ledger is gone"
-        done = await awf(home, "show")
-        assert (done.returncode, "the ledger is gone" in done.stderr) == (1, True)
+        for command in ("show", "check"):
+            done = await awf(home, command)
+            assert (done.returncode, done.stdout, "the ledger is gone" in done.stderr) == (1, "", True)
     finally:
         await maybeDeferred(admin.stop)
     assert sorted(os.listdir(home / "state")) == []
@@ -340,3 +359,67 @@ async def test_another_user_is_told_who_may(home: Path) -> None:
     finally:
         await maybeDeferred(admin.stop)
     assert "Run this as root, or as the user of the service." in done.stdout
+
+
+def kept(home: Path) -> list[Setting]:
+    """What the service would know of stored budgets without its ledger."""
+    found = StoredBudgets(str(home / "state")).read()
+    assert found is not None
+    return found
+
+
+def test_what_is_stored_while_the_service_is_stopped_outlives_the_ledger(home: Path) -> None:
+    """A look sees it, and makes nothing; the next change goes over it, and gives the rest back to the new ledger."""
+    shown(home, "set", "--user", "ci", "--enabled", "--hard-cap-tokens", "200000", "--period", "day")
+    (before,) = shown(home, "set", "openai", "--hard-cap-tokens", "2000")
+    (home / "state" / "ledger.db").unlink()
+    assert shown(home, "show")[0]["settings"] == before["settings"]
+    assert not (home / "state" / "ledger.db").exists()
+    result = run(home, "set", "--user", "ci", "--hard-cap-tokens", "300000")
+    assert "the ledger had lost what was stored of budgets: 2 stored again" in result.stderr
+    first, second, *_ = shown(home, "show")
+    assert (first["settings"], first["changed_at"]) == (before["settings"], before["changed_at"])
+    assert (second["settings"]["hard_cap_tokens"]["value"], second["settings"]["period"]["value"]) == (300_000, "day")
+    shown(home, "unset", "openai")
+    (home / "state" / "ledger.db").unlink()
+    assert [each.fields for each in kept(home)] == [
+        {}, {"enabled": True, "hard_cap_tokens": 300_000, "period": "day"},
+    ]  # fmt: skip
+    assert shown(home, "show")[0]["settings"]["hard_cap_tokens"]["value"] == 1000
+
+
+def test_nothing_is_stored_beside_a_service_that_starts(home: Path) -> None:
+    """It has its lock before it answers; there is nothing to be asked then, and looking is free."""
+    lock = ServiceLock(str(home / "state"))
+    lock.take()
+    result = run(home, "set", "--enabled")
+    assert (result.exit_code, "about to start" in result.stderr) == (1, True)
+    assert not any(each["changed_by"] for each in shown(home, "show"))
+    lock.release()
+    assert shown(home, "set", "--enabled")[0]["changed_by"]
+
+
+def test_what_cannot_be_kept_is_said(home: Path) -> None:
+    """It is stored; but who asked must know that it is not safe."""
+    (home / "state" / NAME).mkdir(parents=True)
+    result = run(home, "set", "--hard-cap-tokens", "2000")
+    assert result.exit_code == 1
+    assert "It is in the ledger, and would be lost with it: state_dir: budgets.json cannot be written" in result.stderr
+    assert shown(home, "show")[0]["settings"]["hard_cap_tokens"]["value"] == 2000
+
+
+def test_what_root_makes_is_the_services(home: Path) -> None:
+    """Or that could not start.  A link that its user put there leads nowhere."""
+    if os.getuid() != 0:
+        pytest.skip("only root gives files away")
+    (home / "state").mkdir()
+    os.chown(home / "state", 12345, 12345)
+    shown(home, "set", "--enabled")
+    names = sorted(path.name for path in (home / "state").iterdir())
+    assert names == ["budgets.json", "ledger.db", "service.lock"]
+    assert {(home / "state" / name).stat().st_uid for name in names} == {12345}
+    (home / "target").write_text("as it was")
+    (home / "state" / "service.lock").unlink()
+    (home / "state" / "service.lock").symlink_to(home / "target")
+    assert run(home, "set", "--disabled").exit_code == 1
+    assert ((home / "target").read_text(), (home / "target").stat().st_uid) == ("as it was", 0)

@@ -17,10 +17,11 @@ DOWNWARD = {
     "wire": {"wire", "core"},
     "configuration": {"configuration", "prices", "core"},
     "ledger": {"ledger", "core"},
+    "state": {"state", "ledger", "core"},
     "prices": {"prices", "core"},
-    "server": {"server", "wire", "ledger", "prices", "core"},
+    "server": {"server", "wire", "state", "ledger", "prices", "core"},
     "report": {"report", "prices", "core"},
-    "commands": {"commands", "report", "configuration", "ledger", "prices", "core"},
+    "commands": {"commands", "report", "configuration", "state", "ledger", "prices", "core"},
     "cli": {"cli", "commands", "report", "configuration", "prices", "core", "simulator"},
     "simulator": {"simulator", "report", "core"},
     "tap": {"tap", "server", "wire", "core", "configuration", "uvloop_reactor"},
@@ -28,7 +29,7 @@ DOWNWARD = {
     "uvloop_reactor": {"uvloop_reactor"},
 }
 #: Floors without Twisted, treq and whatever else brings a reactor.
-WITHOUT_TWISTED = ("core", "wire", "ledger", "prices", "configuration", "report", "commands", "cli")
+WITHOUT_TWISTED = ("core", "wire", "ledger", "prices", "state", "configuration", "report", "commands", "cli")
 #: What only floors above `core` may use: clocks, files, sockets, threads.
 IMPURE = {
     "asyncio",

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: exit code: nothing found, refused, or not right
+#: exit codes: a call would be refused, or there is no answer; asked wrongly, as click has it
 NOT_RIGHT: Final = 1
+ASKED_WRONGLY: Final = 2
 #: written out, so that `--help` need not import the ground floor; a test compares them
 _PERIODS = ("day", "week", "month")
 _MODES = ("learned", "strict")
@@ -168,7 +169,10 @@ def check(
     config: str | None,
     form: str,
 ) -> None:
-    """Whether a call that uses N tokens and costs X dollars would be let in now; exits 1 if it would be refused.
+    """Whether a call that uses N tokens and costs X dollars would be let in now.
+
+    Exits 1 if it would be refused, with a table that says why; also if the ledger or the service cannot be asked, with
+    nothing but a message on standard error. A port or user that there is not is 2.
 
     It must pass the port's budget, and those of the user and of the feature that are named. Reasons: hard-cap-exceeded,
     estimated-exceeds-cap, cap-reserved (running calls have reserved what is left), budget-disabled (let in, nothing is
@@ -180,7 +184,7 @@ def check(
         found = _or_refuse(desk.show(_the_port(desk, port)))
     chosen = applying(found.budgets, user, feature)
     if isinstance(chosen, str):
-        _fail(chosen)
+        _fail(chosen, ASKED_WRONGLY)
     text, allowed = decisions(chosen, estimate, form, estimate_usd)
     click.echo(text, nl=False)
     if not allowed:
@@ -235,14 +239,14 @@ def _or_refuse(found: T | Refused) -> T:
     from awfproxy.ledger.budget_desk import Refused
 
     if isinstance(found, Refused):
-        _fail(found.message)
+        _fail(found.message, ASKED_WRONGLY)
     return found
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = NOT_RIGHT) -> NoReturn:
     for line in message.splitlines():
         click.echo(_visible(line), err=True)
-    sys.exit(NOT_RIGHT)
+    sys.exit(code)
 
 
 def _visible(text: str) -> str:

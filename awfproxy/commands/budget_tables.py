@@ -185,7 +185,8 @@ def _usd(amount: float) -> str:
 def _row(statement: Statement, decision: Decision) -> tuple[str, ...]:
     budget = statement.budget
     reason = decision.reason or ("soft cap exceeded" if decision.soft_exceeded else None)
-    verdict = "allowed" if decision.allowed else "refused"
+    # the other figures of the row are tokens: those of the cap in dollars have a table of their own
+    verdict = "allowed" if decision.allowed else "refused" if decision.unit == "tokens" else "refused in dollars"
     return (
         titled(statement.scope),
         f"{verdict}: {reason}" if reason else verdict,
@@ -203,6 +204,7 @@ def _decision(statement: Statement, decision: Decision) -> dict[str, Any]:
         **_named(statement),
         "allowed": decision.allowed,
         "reason": decision.reason,
+        "refused_by": None if decision.allowed else decision.unit,
         "used": statement.used,
         "reserved": statement.reserved,
         "remaining": statement.remaining if budget.enabled else None,
@@ -231,7 +233,11 @@ def _named(statement: Statement) -> dict[str, str]:
 def _written(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        # cents, and further digits where there are any: a cap may be a millionth of a dollar
+        cents, rest = f"{value:,.6f}"[:-4], f"{value:.6f}"[-4:].rstrip("0")
+        return cents + rest
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _json(body: object) -> str:

@@ -11,7 +11,7 @@ body makes `bounding` raise.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -61,6 +61,7 @@ class _Part(msgspec.Struct):
     """A message, an item or a part: what of them can forbid a bound."""
 
     type: Slot = UNSET
+    role: Slot = UNSET
     content: Slot = UNSET
     parts: Slot = UNSET
     output: Slot = UNSET
@@ -150,6 +151,10 @@ _CLIENT_TOOLS: Final = frozenset(("function", "custom", "local_shell", "apply_pa
 _DATED_TOOLS: Final = ("bash_", "text_editor_", "memory_", "computer_")
 _PICTURE_URL: Final = b'"data:image/'
 
+#: what stands where no type is said: a message; an item of the Responses API's input, which is a message if it has a
+#: role and a content, and else a stored item by its id (`type` of OpenAI's ItemReferenceParam is optional); a part
+_Place = Literal["message", "item", "part"]
+
 
 def bounding(body: bytes, kind: str, *, any_server: bool = False) -> Bounding:
     """What ``body`` (JSON, decompressed) says.
@@ -178,17 +183,18 @@ def _look(found: Bounding, body: Body, kind: str, any_server: bool) -> None:
     for slot in (body.tools, body.tool_config):
         if said(slot):
             _look_at_tools(found, slot)
-    for slot in (body.messages, body.contents, body.input, body.inputs, body.content, body.requests):
-        _look_at(found, slot, DEPTH_MAX, message=True)
+    for slot in (body.messages, body.contents, body.inputs, body.content, body.requests):
+        _look_at(found, slot, DEPTH_MAX, "message")
+    _look_at(found, body.input, DEPTH_MAX, "item")
     for slot in (body.system, body.instructions, body.system_instruction, body.gemini_system):
-        _look_at(found, slot, DEPTH_MAX, message=False)
+        _look_at(found, slot, DEPTH_MAX)
     if first_byte(body.prompt) == OBJECT:
         raise Unbounded("prompt")  # stored at the provider
     if first_byte(body.reasoning) == OBJECT and _inner(raw_of(body.reasoning)).mode is not UNSET:
         raise Unbounded("reasoning.mode")  # several models think, and read what the others thought
 
 
-def _look_at(found: Bounding, slot: Slot, depth: int, *, message: bool) -> None:
+def _look_at(found: Bounding, slot: Slot, depth: int, place: _Place = "part") -> None:
     """Look at messages or parts: one, or an array of them; texts and numbers are bounded by their bytes."""
     first = first_byte(slot)
     if first not in (ARRAY, OBJECT):
@@ -197,7 +203,7 @@ def _look_at(found: Bounding, slot: Slot, depth: int, *, message: bool) -> None:
         raise Unbounded("nesting")
     raw = raw_of(slot)
     if first == OBJECT:
-        _look_at_one(found, _part(raw), raw, depth - 1, message=message)
+        _look_at_one(found, _part(raw), raw, depth - 1, place)
         return
     raws: list[Raw] | None = None
     if memoryview(raw).nbytes <= ALL_SLICED_TO:
@@ -210,12 +216,12 @@ def _look_at(found: Bounding, slot: Slot, depth: int, *, message: bool) -> None:
         raws = [each for each in elements(raw) if first_byte(each) == OBJECT]
         parts = [_part(each) for each in raws]
     for at, part in enumerate(parts):
-        if part.type is UNSET and not message and raws is None:
+        if part.type is UNSET and place == "part" and raws is None:
             raws = elements(raw)
-        _look_at_one(found, part, None if raws is None else raws[at], depth - 1, message=message)
+        _look_at_one(found, part, None if raws is None else raws[at], depth - 1, place)
 
 
-def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, *, message: bool) -> None:
+def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, place: _Place) -> None:
     """
     :param raw: the whole of it; None: it is a message, or has a type
     """
@@ -225,7 +231,9 @@ def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, *, m
             _look_at_typed(found, part, kind, depth)
         elif kind == "reasoning" and not said(part.encrypted):
             raise Unbounded("reasoning by id")
-    elif not message and part.parts is UNSET:
+    elif place == "item" and (part.role is UNSET or part.content is UNSET):
+        raise Unbounded("item by id")
+    elif place == "part" and part.parts is UNSET:
         _look_at_untyped(found, raw_of(UNSET if raw is None else raw), depth)
         return
     for slot, name in ((part.audio, "audio"), (part.images, "images")):
@@ -233,7 +241,7 @@ def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, *, m
             raise Unbounded(name)
     for slot in (part.content, part.parts, part.output):
         if slot is not UNSET:
-            _look_at(found, slot, depth, message=False)
+            _look_at(found, slot, depth)
 
 
 def _look_at_typed(found: Bounding, part: _Part, kind: str, depth: int) -> None:
@@ -252,7 +260,7 @@ def _look_at_typed(found: Bounding, part: _Part, kind: str, depth: int) -> None:
         if which == "base64" and kind == "image" and source.data is not UNSET:
             _picture(found, source.data)
         elif which == "content":
-            _look_at(found, source.content, depth, message=False)
+            _look_at(found, source.content, depth)
         elif which != "text":
             raise Unbounded(f"{kind} by {which[:NAME_MAX] or 'reference'}")
     else:
@@ -268,7 +276,7 @@ def _look_at_untyped(found: Bounding, raw: Raw, depth: int) -> None:
         if slot is not UNSET and _inner(raw_of(slot)).parts is not UNSET:
             raise Unbounded("functionResponse.parts")
     if part.tool_result is not UNSET:
-        _look_at(found, _inner(raw_of(part.tool_result)).content, depth, message=False)
+        _look_at(found, _inner(raw_of(part.tool_result)).content, depth)
 
 
 def _picture(found: Bounding, data: Raw) -> None:

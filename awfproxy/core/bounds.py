@@ -12,7 +12,8 @@ A gateway may add to a prompt whatever its owner likes (Venice: 1,400 tokens, un
 
 What has no bound is said in `core.bounding`; besides: kinds of calls whose tokens follow from something else (pictures,
 speech, assistants, background work, batches), bodies that are not JSON objects, models that search by themselves, no
-limit and an unknown model, pictures for a model of which it is not known what they cost.
+limit and an unknown model, pictures for a model of which it is not known what they cost.  Where nobody knows which
+server answers, every model is unknown.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def upper_bound(kind: Kind | None, body: bytes, model: str | None, *, any_server
     :param kind: None: an unknown API
     :param body: decoded
     :param model: that the request asks for, in its body or its path
-    :param any_server: it is not known which server answers: only limits that every server of the API keeps are taken
+    :param any_server: it is not known which server answers: only limits that every server of the API keeps are taken,
+        and a model's name says nothing, as servers give their models any
     """
     if kind is None:
         return Bound(None, "an unknown kind of call")
@@ -81,6 +83,8 @@ def upper_bound(kind: Kind | None, body: bytes, model: str | None, *, any_server
     facts = known(model) if model is not None else None
     if kind.name == "invoke" and facts is None:
         return Bound(None, "an unknown model")  # each maker's has a body of its own
+    if any_server:
+        facts = None
     tokens = len(body) + (COHERE_OVERHEAD if kind.name == "cohere-chat" else OVERHEAD)
     if found.tools:
         tokens += TOOLS_OVERHEAD + A_TOOL * found.tools
@@ -90,6 +94,8 @@ def upper_bound(kind: Kind | None, body: bytes, model: str | None, *, any_server
         tokens += found.pictures * facts.picture - found.picture_bytes
     if kind.name not in _NO_OUTPUT:
         limit = found.limit if found.limit is not None else facts.output if facts is not None else None
+        if limit is None and any_server:
+            return Bound(None, "no limit that every server keeps")
         if limit is None:
             return Bound(None, "no limit, and an unknown model")
         tokens += found.answers * max(limit, LEAST_LIMIT)

@@ -40,6 +40,8 @@ TOKENS_MAX: Final = 10**15
 USD_MAX: Final = 10**9
 #: millionths of a dollar: money is reckoned in whole ones
 USD_UNIT: Final = 1_000_000
+#: dollars; what is less would round to no cap
+USD_MIN: Final = 1 / USD_UNIT
 #: of a millionth of a dollar: far below any price of a token, far above the error of a sum of a few products
 _ROUNDING: Final = 1e-4
 
@@ -154,8 +156,9 @@ def fault(field: str, value: object) -> Fault | None:
         choices = _CHOICES[field]
         return None if value in choices else Fault(field, f"must be one of {', '.join(choices)}")
     if field == "hard_cap_usd":
-        fits = _number(value) and isinstance(value, int | float) and 0 <= value <= USD_MAX
-        return None if fits else Fault(field, f"must be a number of dollars from 0 (no cap) to {USD_MAX}")
+        number = value if _number(value) and isinstance(value, int | float) else -1
+        fits = number == 0 or USD_MIN <= number <= USD_MAX
+        return None if fits else Fault(field, f"must be 0 (no cap), or dollars from {USD_MIN:.6f} to {USD_MAX}")
     if field == "unbounded" and value == "refuse":
         return None
     # of 0 tokens there is always room, also at the cap
@@ -232,6 +235,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     allowed: bool
     #: None: allowed, by an enabled budget
     reason: Reason | None = None
+    #: of which cap the reason is
+    unit: Unit = "tokens"
     used: int = 0
     #: by calls that run
     reserved: int = 0

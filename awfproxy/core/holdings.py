@@ -30,6 +30,8 @@ import msgspec
 
 #: 64-bit words of one holding: a cache line, so that two writers never share one
 WORDS: Final = 8
+#: windows that one process holds at once
+PLACES: Final = 4096
 #: one holder may ask for a 4th of its equal part of what remains: pieces shrink towards the cap, where they would lie
 #: idle with one holder while another has to refuse
 SHARES: Final = 4

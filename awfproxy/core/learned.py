@@ -16,7 +16,9 @@ were in flight when the cap was reached, of what each used beyond its reservatio
 (tests/core/test_learned.py): 4 of 100 calls use more than was reserved; caps of some 400 calls were overrun by 2.1 % at
 most with 10 clients at once, by 4.6 % with 50 to 200; a cap of some 4,000 calls by 0.9 % with 50.
 
-Memory: two `Quantile` (some 5 KB each) for each of at most `MODELS_MAX` models; the models beyond share one.
+Memory: two `Quantile` (some 5 KB each) for each of at most `MODELS_MAX` models, the first of which calls were learned
+from.  Further ones share one in tokens.  Dollars have none to share, as one model may cost a hundred times another:
+they stay with the prior, at the model's own price.
 """
 
 from __future__ import annotations
@@ -37,6 +39,15 @@ PRIOR_INPUT: Final = MILLION * 10 // 35
 PRIOR_OUTPUT: Final = 4_096
 #: requests count as at least so many bytes: their tokens do not shrink with them
 LEAST_BYTES: Final = 256
+
+
+def amount(given: int, made: int, size: int, limit: int | None) -> int:
+    """What a call is likely to use, where ``given`` is what `MILLION` bytes of prompt use, and ``made`` an answer.
+
+    :param limit: the most that its answer may use; None: not said
+    """
+    output = made if limit is None else min(made, limit)
+    return -(-max(size, LEAST_BYTES) * given // MILLION) + output
 
 
 class Estimator:
@@ -64,10 +75,7 @@ class Estimator:
         :param size: bytes of its prompt (`estimate.prompt_bytes`), or of its body where that is not known
         :param limit: the most it may generate, over all answers; None: not said
         """
-        output = self._output.value
-        if limit is not None and limit < output:
-            output = limit
-        return -(-max(size, LEAST_BYTES) * self._input.value // MILLION) + output
+        return amount(*self.rates, size, limit)
 
     def learn(self, size: int, input_tokens: int, output_tokens: int) -> None:
         """What a call with a request of ``size`` bytes used, as it counts for the budget."""
@@ -76,7 +84,7 @@ class Estimator:
 
 
 class Estimators:
-    """The estimators of one port."""
+    """The estimators of one port: made by what calls used, never by names that are only asked for."""
 
     __slots__ = ("_by_model", "_others")
 
@@ -85,19 +93,35 @@ class Estimators:
         #: of all further models
         self._others: Estimator | None = None
 
-    def of(self, model: str | None, prior: Callable[[], tuple[int, int]] | None = None) -> Estimator:
-        """The estimator of a model that a request asks for.
+    def own(self, model: str | None) -> Estimator | None:
+        """The one that a model has for itself; None: it has none, or not yet."""
+        return self._by_model.get(model or "")
 
-        :param prior: asked for the priors of one that is new; None: those of tokens
+    def of(self, model: str | None) -> Estimator:
+        """What is reckoned with for a model that a request asks for; for estimates only."""
+        return self.own(model) or (self._others if self._full else None) or _UNKNOWN
+
+    def add(self, model: str | None, prior: Callable[[], tuple[int, int]]) -> Estimator | None:
+        """The one that learns for a model alone, made where there is place; None: there is none.
+
+        :param prior: asked for the priors of one that is new
         """
-        found = self._by_model.get(model or "")
-        if found is None:
-            others = len(self._by_model) >= MODELS_MAX
-            if others and self._others is not None:
-                return self._others
-            found = Estimator() if prior is None else Estimator(*prior())
-            if others:
-                self._others = found
-            else:
-                self._by_model[model or ""] = found
+        found = self.own(model)
+        if found is None and not self._full:
+            found = self._by_model[model or ""] = Estimator(*prior())
         return found
+
+    def learning(self, model: str | None) -> Estimator:
+        """The one that learns of a model's calls: its own, or that of all further models."""
+        found = self.add(model, lambda: (PRIOR_INPUT, PRIOR_OUTPUT))
+        if found is None:
+            found = self._others = self._others or Estimator()
+        return found
+
+    @property
+    def _full(self) -> bool:
+        return len(self._by_model) >= MODELS_MAX
+
+
+#: what nothing is known of; it never learns
+_UNKNOWN: Final = Estimator()

@@ -21,7 +21,7 @@ from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, UNBOUNDED, USD_
 from awfproxy.core.rates import CONCURRENT, RateRefusal
 from awfproxy.core.records import timestamp
 from awfproxy.core.refusals import Headers, Refusal
-from awfproxy.core.windows import Period
+from awfproxy.core.windows import PRESENT, Period
 
 #: seconds that SDKs wait when they are told to; what is longer, they are told not to wait for
 PATIENCE: Final = 60
@@ -34,7 +34,6 @@ _LIMITS: Final = {
     "tokens_per_minute": ("tokens per minute", "per_minute_tokens"),
     CONCURRENT: ("requests at a time", "concurrent"),
 }
-_PERIODS: Final[dict[Period, str]] = {"day": "today", "week": "this week", "month": "this month"}
 
 
 def rate_limited(found: RateRefusal, now: float, *, of_user: bool) -> Refusal:
@@ -74,11 +73,13 @@ class Amounts(msgspec.Struct, frozen=True):
     """How a cap stands where a call asks; tokens, or millionths of a dollar."""
 
     used: int
-    #: what other calls, here or elsewhere, may still use
+    #: set aside for calls that run, here or elsewhere
     reserved: int
     cap: int
     #: what would have been reserved; None: it has no upper bound, or another cap stands in the way
     estimate: int | None = None
+    #: lent to other processes and free there: it can be called back
+    lent: int = 0
 
 
 def budget_exceeded(
@@ -107,8 +108,10 @@ def budget_exceeded(
     headers: Headers = ()
     if reason == RESERVED:
         headers = (_retry_after(wait),)
+        elsewhere = f"; other processes hold {written(amounts.lent)}" if amounts.lent else ""
         message = (
-            f"{whose} has {left} left {_PERIODS[period]}, and calls that run have reserved {written(amounts.reserved)}."
+            f"{whose} has {left} left {PRESENT[period]}, and calls that run have reserved {written(amounts.reserved)}"
+            f"{elsewhere}."
         )
     elif reason == UNBOUNDED:
         message = f"{whose} is strict, and how much this call can use at most is not known: {unbounded}."
@@ -117,17 +120,18 @@ def budget_exceeded(
         again = timestamp(window_end)
         if reason == HARD_CAP:
             message = (
-                f"{whose} is used up {_PERIODS[period]}: {written(amounts.used)} of {written(amounts.cap)}. "
+                f"{whose} is used up {PRESENT[period]}: {written(amounts.used)} of {written(amounts.cap)}. "
                 f"It begins anew at {again}."
             )
         else:
             message = (
                 f"This call may use {written(amounts.estimate or 0)}, and {whose[0].lower()}{whose[1:]} has {left}"
-                f" left {_PERIODS[period]}. It begins anew at {again}."
+                f" left {PRESENT[period]}. It begins anew at {again}."
             )
     details: dict[str, Any] = {
         "used_tokens": tokens.used,
         "reserved_tokens": tokens.reserved,
+        "lent_tokens": tokens.lent,
         "cap_tokens": tokens.cap,
         "scope": scope.kind,
         "period": period,
@@ -136,7 +140,12 @@ def budget_exceeded(
     if tokens.estimate is not None:
         details["estimated_tokens"] = tokens.estimate
     if usd is not None:
-        details |= {"used_usd": dollars(usd.used), "reserved_usd": dollars(usd.reserved), "cap_usd": dollars(usd.cap)}
+        details |= {
+            "used_usd": dollars(usd.used),
+            "reserved_usd": dollars(usd.reserved),
+            "lent_usd": dollars(usd.lent),
+            "cap_usd": dollars(usd.cap),
+        }
         if usd.estimate is not None:
             details["estimated_usd"] = dollars(usd.estimate)
     return Refusal(

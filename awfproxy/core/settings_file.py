@@ -17,7 +17,13 @@ from awfproxy.core.ledger_url import ledger_in, parse_ledger
 from awfproxy.core.providers import PROVIDERS, Provider
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import ADMIN, Database, Port, PortBudget, Service, Settings, SettingsError, Upstream
-from awfproxy.core.settings_budgets import features_of, limits_of, port_budget_of
+from awfproxy.core.settings_budgets import (
+    features_of,
+    limits_of,
+    note_idle_webhook,
+    note_lack_of_places,
+    port_budget_of,
+)
 from awfproxy.core.settings_clients import clients_of
 from awfproxy.core.settings_draft import Draft
 from awfproxy.core.toml_document import Document, nearest
@@ -57,6 +63,7 @@ def from_file(
     """
     reading = _Reading(Draft(Document(text, name), read), Environment(variables, directory))
     ports = [port for key, table in reading.document.ports.items() if (port := reading.port(key, table)) is not None]
+    note_lack_of_places(reading.draft, ports)
     service = reading.service(file_directory)
     document = reading.document
     if not document.ports and not document.faults:
@@ -126,6 +133,8 @@ class _Reading:
         budget = port_budget_of(self.draft, (*at, "budget"), table.budget)
         clients = clients_of(self.draft, (*at, "clients"), table.clients, credential)
         features = features_of(self.draft, (*at, "features"), table.features)
+        others = [*(client.budget for client in clients), *(feature.budget for feature in features)]
+        note_idle_webhook(self.draft, (*at, "budget"), budget, others)
         self._check_header(at, table)
         if listener is None or upstream is None:
             return None

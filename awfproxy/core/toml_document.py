@@ -126,9 +126,13 @@ class Document(TomlDocument[FileTable]):
 
 
 def nearest(name: str, valid: tuple[str, ...]) -> str:
-    """`; did you mean ...?` where something is near, else the whole list."""
-    if near := difflib.get_close_matches(name, valid, 1):
-        return f"; did you mean `{near[0]}`?"
+    """`; did you mean ...?` where something is near, else the whole list.
+
+    Of names that begin as the given one does, the first: it was not written to its end.
+    """
+    if near := difflib.get_close_matches(name, valid):
+        begun = [each for each in valid if each in near and each.startswith(name)]
+        return f"; did you mean `{(begun or near)[0]}`?"
     return f"; valid are {', '.join(f'`{one}`' for one in sorted(valid))}"
 
 

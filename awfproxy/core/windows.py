@@ -17,6 +17,8 @@ from typing import Final, Literal
 
 Period = Literal["day", "week", "month"]
 PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month")
+#: the present window of each, in a sentence
+PRESENT: Final[dict[Period, str]] = {"day": "today", "week": "this week", "month": "this month"}
 
 DAY: Final = 86_400
 WEEK: Final = 7 * DAY

@@ -124,7 +124,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
             amounts = (round(each * USD_UNIT) for each in (money.cap, money.used, money.reserved, estimate_usd))
             reason = judge(*amounts)
             if reason is not None:
-                return msgspec.structs.replace(decision, allowed=False, reason=reason)
+                return msgspec.structs.replace(decision, allowed=False, reason=reason, unit="usd")
         return decision
 
 

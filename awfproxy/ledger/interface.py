@@ -71,8 +71,11 @@ class Ledger(Protocol):
     def breakdown(self, port: str, since: float, until: float, *, measure: Measure = "reported") -> Breakdown:
         """The same calls by feature, by model and by user."""
 
-    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
-        """Rows of calls admitted then or later of which nobody has said what they cost; the oldest first."""
+    def not_priced(self, since: float, most: int = BATCH_ROWS, *, after: Row | None = None) -> list[Row]:
+        """Rows of calls admitted then or later of which nobody has said what they cost; the oldest first.
+
+        :param after: one of them: only those behind it
+        """
 
     def price(self, rows: Sequence[Row]) -> None:
         """Store what these rows cost, where nobody has said it yet."""
@@ -106,6 +109,12 @@ class Ledger(Protocol):
 
     def unset_setting(self, scope: Scope, names: Sequence[str] | None, who: str, when: float) -> Setting:
         """Take these fields out (None: all); the row stays and says who did it."""
+
+    def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
+        """Store those of whose scopes the ledger has nothing, as they are; returns these.
+
+        As an `unset_setting` leaves its row, a scope that was known and is not there was lost with its ledger.
+        """
 
     # -- windows and leases
 

@@ -102,9 +102,9 @@ class MemoryLedger:
 
         return Breakdown(shares("feature"), shares("model"), shares("user"))
 
-    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
+    def not_priced(self, since: float, most: int = BATCH_ROWS, *, after: Row | None = None) -> list[Row]:
         rows = [row for row in self._rows.values() if row.counted_usd is None and row.created_at >= since * 1000]
-        return sorted(rows, key=lambda row: (row.created_at, row.request_id))[:most]
+        return sorted((row for row in rows if after is None or _place(row) > _place(after)), key=_place)[:most]
 
     def price(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -168,6 +168,13 @@ class MemoryLedger:
             fields.pop(name, None)
         self._settings[scope] = Setting(scope, fields, who, when)
         return self._settings[scope]
+
+    def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
+        missing = []
+        for setting in settings:
+            if self._settings.setdefault(setting.scope, setting) is setting:
+                missing.append(setting)
+        return missing
 
     # -- windows and leases
 
@@ -254,3 +261,7 @@ class MemoryLedger:
             del self._accounts[window]
         self._settled = {holder: when for holder, when in self._settled.items() if when >= before}
         return len(over)
+
+
+def _place(row: Row) -> tuple[int, str]:
+    return row.created_at, row.request_id

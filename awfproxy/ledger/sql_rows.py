@@ -116,8 +116,11 @@ class SqlRows:
                 )
         return Breakdown(*found)
 
-    def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
-        chosen = usage.c.counted_usd.is_(None), usage.c.created_at >= _milliseconds(since)
+    def not_priced(self, since: float, most: int = BATCH_ROWS, *, after: Row | None = None) -> list[Row]:
+        chosen = [usage.c.counted_usd.is_(None), usage.c.created_at >= _milliseconds(since)]
+        if after is not None:
+            same = and_(usage.c.created_at == after.created_at, usage.c.request_id > after.request_id)
+            chosen.append(or_(usage.c.created_at > after.created_at, same))
         query = select(*_COLUMNS).where(*chosen).order_by(usage.c.created_at, usage.c.request_id).limit(most)
         with self._database.read() as connection:
             return [Row(*found) for found in connection.execute(query)]

@@ -53,6 +53,14 @@ class SqlSettings:
                 fields.pop(name, None)
             return _store(connection, stored, Setting(scope, fields, who, when))
 
+    def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
+        missing = []
+        with self._database.write() as connection:
+            for setting in settings:
+                if _locked(connection, setting.scope) is None:
+                    missing.append(_store(connection, None, setting))
+        return missing
+
 
 def _is(scope: Scope) -> ColumnElement[bool]:
     return and_(settings.c.port == scope.port, settings.c.kind == scope.kind, settings.c.name == scope.name)

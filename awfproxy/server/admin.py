@@ -150,6 +150,8 @@ class AdminSite(Site):
     :param requests: what a request is read into
     """
 
+    noisy = False
+
     def __init__(self, pages: Resource, reactor: IReactorTime, requests: type[Request] | None = None) -> None:
         limits = {"parsePOSTFormSubmission": False, "timeout": IDLE_TIMEOUT}
         super().__init__(pages, requests or _BodilessRequest, reactor=reactor, **limits)  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -105,13 +105,18 @@ class AdminSocketPages(Resource):
                 fields = msgspec.json.decode(request.content.getvalue(), type=dict[str, Any])
             except msgspec.MsgspecError:
                 return _error(request, 400, "bad_request", 'The body must be a JSON object like {"enabled": true}.')
-            return self._on_desk(request, who, lambda desk: desk.set(fields, **named))
+            return self._on_desk(request, who, lambda desk: desk.set(fields, **named), f"set {_options(fields)}")
         if method == "DELETE":
             names = [name.decode("utf-8", "replace") for name in request.args.get(b"field", [])] or None
-            return self._on_desk(request, who, lambda desk: desk.unset(names, **named))
+            change = "unset " + (" ".join(names) if names else "all")
+            return self._on_desk(request, who, lambda desk: desk.unset(names, **named), change)
         return _not(request, "GET, PUT, DELETE")
 
-    def _on_desk(self, request: Any, who: str, ask: Callable[[BudgetDesk], Any]) -> int:
+    def _on_desk(self, request: Any, who: str, ask: Callable[[BudgetDesk], Any], change: str = "") -> int:
+        """Answer with what the desk answers.
+
+        :param change: what is asked to be changed, for the log; told once it was done, so that all in it is right
+        """
         settings, now = self._controls.settings, self._now()
 
         def operation(ledger: Ledger) -> Any:
@@ -122,10 +127,8 @@ class AdminSocketPages(Resource):
                 return (404 if found.type == "unknown_budget" else 400), _body(found.type, found.message, found.faults)
             if isinstance(found, Statement):  # only changes are answered with a single one
                 log.info(
-                    "budget of {scope} changed by {who}: {fields}",
-                    scope=titled(found.scope), who=who,
-                    fields=", ".join(f"{name} = {each.value}" for name, each in found.settings.items()),
-                )  # fmt: skip
+                    "budget of {scope} changed by {who}: {change}", scope=titled(found.scope), who=who, change=change
+                )
                 self._controls.budgets_changed()
             return 200, msgspec.json.encode(found)
 
@@ -227,6 +230,15 @@ def _named(parts: list[str]) -> dict[str, str] | None:
     if len(parts) == 3 and parts[1] in ("user", "feature"):
         return {"port": parts[0], parts[1]: parts[2]}
     return None
+
+
+def _options(fields: Mapping[str, Any]) -> str:
+    """Fields as `awf budget set` takes them."""
+    found = (
+        ("--enabled" if value else "--disabled") if name == "enabled" else f"--{name.replace('_', '-')} {value}"
+        for name, value in fields.items()
+    )
+    return " ".join(found) or "nothing"
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -22,7 +22,6 @@ from typing import Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from awfproxy.core import refusals
 from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, Count, judge
 from awfproxy.core.counts import Usage
 from awfproxy.core.rates import RateLimits, Rates
@@ -33,7 +32,7 @@ from awfproxy.server.admitted import Admitted, Waiting
 from awfproxy.server.allowance import Allowance, Answer, Reservation
 from awfproxy.server.demand import Demand, Estimates
 from awfproxy.server.dollars import Dollars
-from awfproxy.server.quotes import COVERED, PriceMissing, Quotes, Unbounded
+from awfproxy.server.quotes import COVERED, PriceMissing, Quote, Quotes, Unbounded
 from awfproxy.server.refusing import Refusing
 from awfproxy.server.soft_caps import SoftCapPassed
 from awfproxy.server.standings import BudgetsOf, Standings
@@ -45,7 +44,6 @@ from awfproxy.server.waiting_line import Waiter, WaitingLine
 #: waiting for other calls
 LEDGER_WAIT: Final = 2.0
 RatesOf = Callable[[str, str | None, RateLimits], Rates]
-
 
 _DECIDED: Final = (Admitted, Refusal)
 
@@ -87,7 +85,7 @@ class Admission:
         self._wait = wait
         self._lines: dict[Allowance, WaitingLine] = {}
         self._estimates = Estimates()
-        self.dollars = Dollars(settings.provider, tariff, self._estimates)
+        self.dollars = Dollars(settings.name, settings.provider, tariff, self._estimates)
         self.standings = Standings(settings, budgets, wall, soft_cap_passed)
         #: several clients share the budgets
         self._shares = len({client.user for client in settings.clients}) > 1
@@ -226,38 +224,53 @@ class Admission:
             if standing.used >= standing.cap:  # whatever it costs
                 return self._refusing.exceeded(allowance, demand, None, standing)
         waiting.timer = self._clock.callLater(LEDGER_WAIT, self._priced, waiting, False)
-        self.dollars.ask(demand, lambda rate: self._priced(waiting, rate is not None))
+        waiting.wait_for_price(self.dollars.ask(demand, lambda rate: self._priced(waiting, rate is not None)))
         return waiting
 
     def _priced(self, waiting: Waiting, found: bool) -> None:
         """The price is known here now, or nobody can say it."""
         if waiting.over or waiting.priced:
             return
+        waiting.step_out()
         waiting.priced = True
-        waiting.stop_timer()
-        demand = waiting.demand
-        if not found:
-            without = self._in_dollars(demand)
-            if without and self._settings.budget.on_ledger_loss == "deny":
-                waiting.decide(self._refusing.unavailable(without[0]), self._clock)
-                return
-            waiting.uncovered.update(without)
-        decided = self._ask(waiting)
-        if not isinstance(decided, Waiting):
-            waiting.decide(decided, self._clock)
+        refusal = None if found else self._without_price(waiting)
+        self._decide(waiting, refusal or self._ask(waiting))
+
+    def _without_price(self, waiting: Waiting) -> Refusal | None:
+        """Nobody can say what the call costs: the port's ``on_ledger_loss`` decides."""
+        without = self._in_dollars(waiting.demand)
+        if without and self._settings.budget.on_ledger_loss == "deny":
+            return self._refusing.unavailable(without[0])
+        waiting.uncovered.update(without)
+        return None
 
     def _ask(self, waiting: Waiting) -> Admitted | Refusal | Waiting:
-        """As `ask`, of a call that has waited for its price."""
+        """As `ask`, of a call that has waited for its price, or for a budget that was changed."""
         quote = self._quotes.quote(waiting.demand, waiting.uncovered)
-        if isinstance(quote, PriceMissing):  # the cap was switched on meanwhile, or so many models came
-            return refusals.ledger_unavailable()
+        if isinstance(quote, PriceMissing):
+            if not waiting.priced:  # the cap was switched on meanwhile
+                return self._have_priced(waiting)
+            if refusal := self._without_price(waiting):  # so many models came
+                return refusal
+            quote = self._quotes.quote(waiting.demand, waiting.uncovered)
         if isinstance(quote, Unbounded):
             return self._unbounded(waiting.demand, waiting.rates, quote)
-        waiting.amounts, waiting.tokens = quote.amounts, quote.tokens
+        assert isinstance(quote, Quote)
+        waiting.quoted(quote.amounts, quote.tokens)
         tried = self._others_first(waiting.demand, quote.amounts) or self._try(
             waiting.demand, quote.amounts, waiting.rates, quote.tokens, waiting.uncovered
         )
         return tried if isinstance(tried, _DECIDED) else self._have_wait(waiting, tried)
+
+    def _ask_again(self, waiting: Waiting) -> None:
+        """A budget was changed while it waited: it is as if it came now."""
+        waiting.step_out()
+        waiting.priced = False
+        self._decide(waiting, self._ask(waiting))
+
+    def _decide(self, waiting: Waiting, decided: Admitted | Refusal | Waiting) -> None:
+        if not isinstance(decided, Waiting):
+            waiting.decide(decided, self._clock)
 
     def _in_dollars(self, demand: Demand) -> list[Allowance]:
         beside = [each.dollars for each in self._budgets_of(demand)]
@@ -288,6 +301,9 @@ class Admission:
     def _answered(self, line: WaitingLine, waiter: Waiter, answer: Answer) -> None:
         """The ledger has answered about one that waits."""
         assert isinstance(waiter, Waiting)
+        if waiter.outdated:
+            self._ask_again(waiter)
+            return
         allowance = line.allowance
         if not answer.available:
             if self._settings.budget.on_ledger_loss == "deny":
@@ -306,6 +322,9 @@ class Admission:
 
     def _too_late(self, waiting: Waiting) -> None:
         """It has waited long enough."""
+        if waiting.outdated:
+            self._ask_again(waiting)
+            return
         line = waiting.line
         assert line is not None
         allowance = line.allowance

@@ -12,7 +12,7 @@ from awfproxy.core.budgets import Budget
 from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.settlement import Spent, due
-from awfproxy.server.allowance import Allowance, Reservation
+from awfproxy.server.allowance import Allowance, Cancel, Reservation
 from awfproxy.server.demand import Demand
 from awfproxy.server.waiting_line import WaitingLine
 
@@ -101,8 +101,8 @@ class Waiting:
     """A call that waits; `cancel` it when it ends."""
 
     __slots__ = (
-        "_cancelled", "_deliver", "amounts", "demand", "line", "priced", "rates", "result", "timer", "tokens",
-        "uncovered", "user",
+        "_budgets", "_cancelled", "_deliver", "_looked_up", "amounts", "demand", "line", "priced", "rates", "result",
+        "timer", "tokens", "uncovered", "user",
     )  # fmt: skip
 
     def __init__(
@@ -115,9 +115,8 @@ class Waiting:
     ) -> None:
         self.demand = demand
         self.user = demand.user
-        self.amounts = amounts
         self.rates = rates
-        self.tokens = tokens
+        self.quoted(amounts, tokens)
         #: it does not wait for a price
         self.priced = bool(amounts)
         #: budgets that are passed without cover, because the ledger cannot be reached
@@ -128,6 +127,22 @@ class Waiting:
         self.result: Admitted | Refusal | None = None
         self._deliver = deliver
         self._cancelled = False
+        #: forgets the lookup of its price
+        self._looked_up: Cancel | None = None
+
+    def quoted(self, amounts: list[tuple[Allowance, int]], tokens: int) -> None:
+        """It needs so much, by what its budgets are now."""
+        self.amounts = amounts
+        self.tokens = tokens
+        self._budgets = [allowance.budget for allowance, _ in amounts]
+
+    @property
+    def outdated(self) -> bool:
+        """A budget was changed since: what it needs may be something else now."""
+        return any(
+            allowance.budget is not budget
+            for (allowance, _), budget in zip(self.amounts, self._budgets, strict=True)
+        )  # fmt: skip
 
     @property
     def over(self) -> bool:
@@ -141,23 +156,28 @@ class Waiting:
     def decide(self, result: Admitted | Refusal, clock: IReactorTime) -> None:
         """It waits no longer; the call goes on in a turn of its own, not within another call's end."""
         self.result = result
-        self._stop()
+        self.step_out()
         self.timer = clock.callLater(0, self._go_on)
 
     def cancel(self) -> None:
         """The call has ended."""
         self._cancelled = True
-        self._stop()
+        self.step_out()
         if isinstance(self.result, Admitted):
             self.result.settle(Spent())
 
-    def stop_timer(self) -> None:
-        """Nothing is waited for by the clock."""
+    def wait_for_price(self, looked_up: Cancel) -> None:
+        """:param looked_up: forgets that"""
+        self.priced = False
+        self._looked_up = looked_up
+
+    def step_out(self) -> None:
+        """It waits for nothing: no moment, no price, no budget."""
         if self.timer is not None and self.timer.active():
             self.timer.cancel()
-
-    def _stop(self) -> None:
-        self.stop_timer()
+        looked_up, self._looked_up = self._looked_up, None
+        if looked_up is not None:
+            looked_up()
         line, self.line = self.line, None
         if line is not None:
             line.leave(self)

@@ -22,7 +22,7 @@ from awfproxy.core.windows import Period
 NAME: Final = "alerts.json"
 #: seconds after a window's end for which its alert is worth telling, by a service that was stopped meanwhile
 KEPT_AFTER_END: Final = 86_400.0
-#: windows: as many as a process can hold (`holdings_file.PLACES`), twice
+#: windows whose soft cap was passed: of some hundred budgets, in the period that ends and the one that begins
 ENTRIES_MAX: Final = 1024
 #: bytes of the file: names have 256 bytes each, six times that escaped
 FILE_MAX: Final = ENTRIES_MAX * 4096

@@ -27,9 +27,11 @@ from awfproxy.core.alerts import Alert, Reply, body, pause
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import PortBudget, Settings
 from awfproxy.core.urls import webhook_origin
+from awfproxy.core.windows import PRESENT
+from awfproxy.ledger.budget_desk import titled
 from awfproxy.server.alert_book import FILE_MAX, NAME, AlertBook, Entry
-from awfproxy.server.kept_file import found, replace
 from awfproxy.server.webhook import Webhook
+from awfproxy.state.kept_file import found, replace
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -135,11 +137,9 @@ class Alerts:
         """A process has noticed that a soft cap is passed."""
         lane, entry = self._lane(alert), self._book.of(alert)
         if entry is None:
-            scope = alert.scope
             log.warn(
-                "the soft cap of {port} is passed: {kind}{name} has used {used} tokens this {period}, soft cap {cap}",
-                port=scope.port, kind=scope.kind, name=scope.name and f" {scope.name}", used=alert.used,
-                period=alert.period, cap=alert.soft_cap,
+                "the soft cap of {budget} is passed: {used} tokens used {period}, soft cap {cap}",
+                budget=titled(alert.scope), used=alert.used, period=PRESENT[alert.period], cap=alert.soft_cap,
             )  # fmt: skip
             entry = self._book.note(alert, "said" if lane is None else "pending")
         elif entry.state == "said" and lane is not None:  # the webhook is new
@@ -174,7 +174,10 @@ class Alerts:
             return  # the webhook is configured no more: kept for as long as it could come back
         if len(lane.waiting) >= WAITING_MAX:
             self._over(entry, "dropped")
-            log.error("{host} is not told of a soft cap: {count} alerts wait", host=lane.host, count=WAITING_MAX)
+            log.error(
+                "{host} is not told of the soft cap of {budget}: {count} alerts wait",
+                host=lane.host, budget=titled(entry.alert.scope), count=WAITING_MAX,
+            )  # fmt: skip
             return
         lane.waiting.append(_Waiting(entry, self._clock.seconds()))
         self._next(lane)
@@ -203,22 +206,24 @@ class Alerts:
         if self._closed:
             return  # cut off: it is told after the next start
         how = reply.why if reply.status is None else f"it answered {reply.status}"
-        port = waiting.entry.alert.scope.port
+        budget = titled(waiting.entry.alert.scope)
         wait = None if reply.delivered else pause(reply, waiting.attempts, self._now())
         if wait is not None:
             self.results["failed"] += 1
             waiting.due = self._clock.seconds() + wait
             log.warn(
-                "{host} could not be told of the soft cap of {port}: {how}; again in {wait:.0f} s",
-                host=lane.host, port=port, how=how, wait=wait,
+                "{host} could not be told of the soft cap of {budget}: {how}; again in {wait:.0f} s",
+                host=lane.host, budget=budget, how=how, wait=wait,
             )  # fmt: skip
         else:
             lane.waiting.remove(waiting)
             self._over(waiting.entry, "delivered" if reply.delivered else "given_up")
             if reply.delivered:
-                log.info("{host} was told that the soft cap of {port} is passed", host=lane.host, port=port)
+                log.info("{host} was told that the soft cap of {budget} is passed", host=lane.host, budget=budget)
             else:
-                log.error("{host} is not told of the soft cap of {port}: {how}", host=lane.host, port=port, how=how)
+                log.error(
+                    "{host} is not told of the soft cap of {budget}: {how}", host=lane.host, budget=budget, how=how
+                )
         self._next(lane)
         self._look_whether_stopped()
 

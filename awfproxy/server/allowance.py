@@ -37,6 +37,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     #: seconds since the epoch
     window_start: int
     window_end: int
+    #: the ledger has told of this window.  False: the amounts are those of this process alone, and at least what is so
+    known: bool = True
 
     @property
     def remaining(self) -> int:

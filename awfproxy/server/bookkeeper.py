@@ -15,7 +15,8 @@ Rules:
   be gone with the database.  The same after a death, for those accounts of which the dead had no lease, or one that the
   ledger had not followed to its end.
 - Rows without a cost (of an older version, or written while there was no price list) are priced before accounts are
-  opened, as far back as budgets look.
+  opened, as far back as budgets look.  Those that nobody can price hide none behind them: after a batch of such the
+  next one is looked at `PRICE_EVERY` seconds later, and after the last of all the first.
 - Whatever fails is tried again in the next round, and is said in `trouble`.
 """
 
@@ -35,7 +36,7 @@ from awfproxy.core.windows import PERIODS, window_start
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Holder, Loss, Position, Window
 from awfproxy.ledger.interface import BATCH_ROWS, Ledger
-from awfproxy.ledger.rows import Price, priced
+from awfproxy.ledger.rows import Price, Row, priced
 from awfproxy.server.holdings_file import dead
 from awfproxy.server.journal_tail import Tail
 from awfproxy.server.ledger_thread import LedgerThread
@@ -138,6 +139,10 @@ class Bookkeeper:
         self._doubtful: set[Window] = set()
         #: there may be rows without a cost
         self._not_priced = True
+        #: some of those that were looked at could not be priced
+        self._unpriceable = False
+        #: the last of them, behind which to go on; None: begin with the oldest
+        self._passed_over: Row | None = None
         self._price_at = 0.0
         self._expired = float("-inf")
 
@@ -281,14 +286,19 @@ class Bookkeeper:
         if self._monotonic() < self._price_at:
             return True
         now = self._now()
-        rows = ledger.not_priced(min(window_start(period, now) for period in PERIODS))
+        rows = ledger.not_priced(min(window_start(period, now) for period in PERIODS), after=self._passed_over)
         found = [row for row in (priced(row, self._price) for row in rows) if row.counted_usd is not None]
         ledger.price(found)
-        if found and len(rows) == BATCH_ROWS:
-            return False
-        self._not_priced = len(found) < len(rows)
-        self._price_at = self._monotonic() + PRICE_EVERY if self._not_priced else 0.0
         self._uncovered = self._uncovered or bool(found)
+        self._unpriceable = self._unpriceable or len(found) < len(rows)
+        full = len(rows) == BATCH_ROWS
+        self._passed_over = rows[-1] if full else None
+        if found and full:
+            return False
+        self._not_priced = full or self._unpriceable
+        self._price_at = self._monotonic() + PRICE_EVERY if self._not_priced else 0.0
+        if not full:
+            self._unpriceable = False
         return True
 
     def _bury(self, ledger: Ledger, done: Round) -> None:

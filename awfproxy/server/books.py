@@ -5,7 +5,8 @@ A worker without a budget that is on has no thread: it has nothing to ask.
 
 What was stored over the settings (`awf budget set`, here or on another host) is looked for by who keeps, every
 `SETTINGS_SECONDS` and when it is told so, and holds from then on: `changed` passes it to the workers.  Until the first
-look has succeeded, what was seen last holds (`stored_budgets`); where nobody knows that, see `unknown_budgets`.
+look has succeeded, what was seen last holds (`stored_budgets`); where nobody knows that, see `unknown_budgets`.  A
+ledger that was lost and made anew gets that back before anybody asks or changes it.
 """
 
 from __future__ import annotations
@@ -23,23 +24,22 @@ from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.settings import Database, Settings
 from awfproxy.ledger.budget_desk import in_effect
 from awfproxy.ledger.errors import LedgerUnavailable
-from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.interface import Ledger
 from awfproxy.ledger.row_maker import row_maker
 from awfproxy.prices.charges import Charges
 from awfproxy.server.allowance import Allowances
 from awfproxy.server.bookkeeper import Bookkeeper, LedgerFigures
 from awfproxy.server.holdings_file import HoldingsFile
-from awfproxy.server.installation import installation_id
 from awfproxy.server.intake import Intake
 from awfproxy.server.journal_tail import Tail
 from awfproxy.server.leased_allowances import LOST_SECONDS, LeasedAllowances
 from awfproxy.server.ledger_thread import LedgerThread
 from awfproxy.server.mending import USAGE_FILE
-from awfproxy.server.stored_budgets import NAME, StoredBudgets
 from awfproxy.server.tail_mark import SIZE, TailMark
 from awfproxy.server.tariff import Found, Tariff
 from awfproxy.server.unknown_budgets import UnknownBudgets
+from awfproxy.state.installation import installation_id
+from awfproxy.state.stored_budgets import NAME, Look, StoredBudgets
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -155,7 +155,7 @@ class Books:
 
     def look(self) -> None:
         """Look for what was stored over the settings."""
-        self._thread.do(lambda ledger: self._stored.keep(ledger.settings()), self._looked)
+        self._thread.do(self._stored.look, self._looked)
 
     def price(self, tariff: Tariff) -> None:
         """Have the ledger's thread find the rates of a tariff."""
@@ -172,19 +172,29 @@ class Books:
         """As `controls.Controls`."""
         done: Deferred[T] = Deferred()
 
-        def result(found: T | LedgerUnavailable) -> None:
+        def looked_and_done(ledger: Ledger) -> tuple[Look, T]:
+            # in one, or a change would go over nothing where the ledger was lost since the last look
+            return self._stored.look(ledger), operation(ledger)
+
+        def result(found: tuple[Look, T] | LedgerUnavailable) -> None:
             if isinstance(found, LedgerUnavailable):
                 done.errback(found)
             else:
-                done.callback(found)
+                self._looked(found[0])
+                done.callback(found[1])
 
-        self._thread.do(operation, result)
+        self._thread.do(looked_and_done, result)
         return done
 
-    def _looked(self, kept: list[Setting] | LedgerUnavailable) -> None:
-        if isinstance(kept, LedgerUnavailable):
+    def _looked(self, look: Look | LedgerUnavailable) -> None:
+        if isinstance(look, LedgerUnavailable):
             return  # what holds goes on holding
-        budgets = in_effect(self._settings, kept)
+        if look.restored:
+            log.warn(
+                "the ledger had lost what was stored of budgets: {count} stored again as {file} has them",
+                count=len(look.restored), file=NAME,
+            )  # fmt: skip
+        budgets = in_effect(self._settings, look.settings)
         if budgets != self.budgets or not self.known:
             log.info("budgets have changed")
             self.take(budgets)

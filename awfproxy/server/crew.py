@@ -152,8 +152,10 @@ class Crew:
         now = self._reactor.seconds()
         found = []
         for slot in self.slots:
-            if slot.state == GONE:
+            if slot.state == GONE and self._stopped is None:
                 found.append(f"worker {slot.number} {slot.why}, and another one is not running yet")
+            elif slot.state == GONE and slot.why:
+                found.append(f"worker {slot.number} {slot.why}")
             elif slot.state == READY and now - slot.heard > SILENCE:
                 found.append(f"worker {slot.number} has said nothing for {now - slot.heard:.0f} s")
         return "; ".join(found) or None
@@ -236,6 +238,8 @@ class Crew:
             if status:
                 self.unheard += 1
                 log.error("worker {slot} {why}", slot=slot.number, why=slot.why)
+            else:
+                slot.why = ""  # it was asked to
             self._died(slot.number)
             return
         self._recruits.no_spare()

@@ -14,7 +14,7 @@ from awfproxy.core.bounds import Bound, upper_bound
 from awfproxy.core.budgets import Count
 from awfproxy.core.counts import Usage
 from awfproxy.core.kinds import Kind
-from awfproxy.core.learned import MILLION, Estimators
+from awfproxy.core.learned import MILLION, Estimators, amount
 from awfproxy.prices.charges import Rate
 
 
@@ -68,11 +68,15 @@ class Estimates:
         """Millionths of a dollar that a call is likely to cost."""
         limit = demand.limit
         most = None if limit is None else -(-limit * rate.output_per_million // MILLION)
-        return self._usd.of(demand.model, lambda: self._prior(demand, rate)).estimate(demand.learned_size, most)
+        own = self._usd.own(demand.model)
+        rates = self._prior(demand, rate) if own is None else own.rates
+        return amount(*rates, demand.learned_size, most)
 
     def learn_usd(self, demand: Demand, rate: Rate, input_usd: int, output_usd: int) -> None:
         """What a call cost, in the same."""
-        self._usd.of(demand.model, lambda: self._prior(demand, rate)).learn(demand.learned_size, input_usd, output_usd)
+        estimator = self._usd.add(demand.model, lambda: self._prior(demand, rate))
+        if estimator is not None:
+            estimator.learn(demand.learned_size, input_usd, output_usd)
 
     def _prior(self, demand: Demand, rate: Rate) -> tuple[int, int]:
         """Its tokens at their price."""
@@ -87,8 +91,8 @@ class Estimates:
         """What a call used, for those that are asked for."""
         given, made = usage.input_tokens or 0, usage.output_tokens or 0
         if "reported" in counts:
-            self._estimators["reported"].of(demand.model).learn(demand.learned_size, given, made)
+            self._estimators["reported"].learning(demand.model).learn(demand.learned_size, given, made)
         if "all" in counts:
             if not usage.input_tokens_include_cache:
                 given += (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
-            self._estimators["all"].of(demand.model).learn(demand.learned_size, given, made)
+            self._estimators["all"].learning(demand.model).learn(demand.learned_size, given, made)

@@ -4,8 +4,8 @@ Rules:
 - Reserved is what calls of this model lately cost (`demand.Estimates`), once the model's rate is known here.
 - Charged is what the answer's own model costs; it may be another than the one that was asked for.  Where its rate is
   not known yet, the call's reservation stands until the ledger's thread has found it, which takes milliseconds.  Where
-  that fails, the rate of the model that was asked for serves; without that too it stands until the ledger is back, and
-  is charged itself only where too many wait for that.
+  that fails, the rate of the model that was asked for serves; without that too it stands until one is found, and is
+  charged itself only where too many wait for that.
 - What used nothing is charged nothing, and needs no price.
 """
 
@@ -20,7 +20,7 @@ from awfproxy.core.budgets import micro_dollars
 from awfproxy.core.consumption import Consumption, consumption
 from awfproxy.core.settlement import Spent, due_usd, priced
 from awfproxy.prices.charges import Rate
-from awfproxy.server.allowance import Allowance, Reservation
+from awfproxy.server.allowance import Allowance, Cancel, Reservation
 from awfproxy.server.demand import Demand, Estimates
 from awfproxy.server.tariff import Found, Tariff
 
@@ -34,10 +34,12 @@ Held = tuple[Allowance, int, Reservation]
 class Dollars:
     """See the module.
 
-    :param provider: the port's
+    :param port: its name
+    :param provider: its provider
     """
 
-    def __init__(self, provider: str, tariff: Tariff, estimates: Estimates) -> None:
+    def __init__(self, port: str, provider: str, tariff: Tariff, estimates: Estimates) -> None:
+        self._port = port
         self._provider = provider
         self._tariff = tariff
         self._estimates = estimates
@@ -47,9 +49,9 @@ class Dollars:
         rate = self._tariff.known(self._provider, demand.model or "")
         return None if rate is None else self._estimates.usd(demand, rate)
 
-    def ask(self, demand: Demand, answered: Found) -> None:
-        """Find the rate of a call; ``answered`` is called in a later turn, with None where there is none now."""
-        self._tariff.ask(self._provider, demand.model or "", answered)
+    def ask(self, demand: Demand, answered: Found) -> Cancel:
+        """Find the rate of a call; see `Tariff.ask`.  The names of one client of the port wait for one another."""
+        return self._tariff.ask(self._provider, demand.model or "", answered, (self._port, demand.user))
 
     def settle(
         self, held: Sequence[Held], demand: Demand, spent: Spent, released: Callable[[Allowance, str | None, int], None]

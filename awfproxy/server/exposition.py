@@ -30,6 +30,8 @@ from awfproxy.server.tallies import Histogram, PortTallies, Tallies, code_of
 from awfproxy.server.totals import JournalFigures, Totals
 
 _TOKENS: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
+#: of `tallies.BudgetFigures`
+_AMOUNTS: Final = ("limit", "used", "reserved", "remaining")
 
 
 class Exposition:
@@ -197,15 +199,17 @@ def _write_budgets(page: _Page, ports: list[PortTallies]) -> None:
         for labels, port in labelled
         for (scope, name), figures in list(port.budgets.items())
     ]
-    for what in ("limit", "used", "reserved", "remaining"):
-        page.family(f"awfproxy_budget_{what}_tokens", [(labels, getattr(each, what)) for labels, each in budgets])
+    page.family("awfproxy_budget_soft_cap_tokens", _said((labels, each.soft_cap) for labels, each in budgets))
+    for what in _AMOUNTS:
+        page.family(f"awfproxy_budget_{what}_tokens", _said((labels, getattr(each, what)) for labels, each in budgets))
     usd = [
         (f"{labels},{_labels(scope=scope, name=name)}", figures)
         for labels, port in labelled
         for (scope, name), figures in list(port.budgets_usd.items())
     ]
-    for what in ("limit", "used", "reserved", "remaining"):
-        page.family(f"awfproxy_budget_{what}_usd", [(labels, dollars(getattr(each, what))) for labels, each in usd])
+    for what in _AMOUNTS:
+        amounts = _said((labels, getattr(each, what)) for labels, each in usd)
+        page.family(f"awfproxy_budget_{what}_usd", [(labels, dollars(amount)) for labels, amount in amounts])
 
 
 def _write_journal(page: _Page, journal: Intake | JournalFigures) -> None:
@@ -240,6 +244,11 @@ def _by_code(requests: Iterable[tuple[tuple[str, int | None], int]]) -> Counter[
     for (outcome, status), count in requests:
         found[outcome, code_of(status)] += count
     return found
+
+
+def _said(samples: Iterable[tuple[str, int | None]]) -> list[tuple[str, int]]:
+    """What is not known has no series."""
+    return [(labels, value) for labels, value in samples if value is not None]
 
 
 def _labels(**values: str) -> str:

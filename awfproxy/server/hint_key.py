@@ -11,7 +11,7 @@ import secrets
 from typing import Final
 
 from awfproxy.core.keyed import KEY_BYTES
-from awfproxy.server.kept_file import KeptFileError, kept
+from awfproxy.state.kept_file import KeptFileError, kept
 
 NAME: Final = "hints.key"
 

@@ -6,6 +6,8 @@ settles its leases by what the file says, to the last write before the death.
 
 Rules:
 - A file is whole, and locked, before it has its name.
+- It grows by a segment where more windows are held, and does not shrink: most processes need one of `SEGMENT_PLACES`,
+  and none may have more than `core.holdings.PLACES` in all (8 MiB).
 - A place is one window: the figures of `core.holdings`, and the window itself as JSON, so that the file is understood
   whatever the settings are by then.
 - What was mapped survives the death of processes, not of the machine: a file from before the last boot may be older
@@ -22,21 +24,21 @@ from typing import Final
 
 import msgspec
 
-from awfproxy.core.holdings import WORDS, Holding, read
+from awfproxy.core.holdings import PLACES, WORDS, Holding, read
 from awfproxy.ledger.facts import Held, Window
 
 FOLDER: Final = "holdings"
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
-#: windows at once: the scopes of all ports, twice at the turn of a period; 1 MiB
-PLACES: Final = 512
+#: places that are made at once: 1 MiB
+SEGMENT_PLACES: Final = 512
 #: bytes of a place: its figures, and JSON of a window, of which the names have 256 bytes and twice that escaped
 PLACE_BYTES: Final = 2048
 
 _MAGIC: Final = b"awfproxy-holdings-1\n"
 #: bytes before the first place: the magic and the boot's id
 _HEADER: Final = 128
-_SIZE: Final = _HEADER + PLACES * PLACE_BYTES
+_SEGMENT: Final = SEGMENT_PLACES * PLACE_BYTES
 _FIGURES: Final = 8 * WORDS
 _BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 #: holders' numbers fit a signed 32-bit column
@@ -44,7 +46,7 @@ _NUMBERS: Final = 2**31
 
 
 class HoldingsFull(Exception):
-    """All `PLACES` are in use."""
+    """All `core.holdings.PLACES` are in use."""
 
 
 class HoldingsFile:
@@ -61,9 +63,10 @@ class HoldingsFile:
         self._fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.posix_fallocate(self._fd, 0, _SIZE)  # a mapped hole that a full disk cannot fill would kill the process
             os.pwrite(self._fd, _MAGIC + boot_id(), 0)
-            self._map = mmap.mmap(self._fd, _SIZE)
+            self._segments: list[mmap.mmap] = []
+            self._free: list[int] = []
+            self._grow()
             #: the holder's in the ledger
             self.number, self.path = _link(draft, folder)
         except BaseException:
@@ -71,23 +74,43 @@ class HoldingsFile:
             raise
         finally:
             os.unlink(draft)
-        self._free = list(range(PLACES - 1, -1, -1))
+
+    def _grow(self) -> None:
+        """
+        :raises OSError: there is no room on the disk
+        """
+        number = len(self._segments)
+        begin = _HEADER + number * _SEGMENT
+        try:
+            # a mapped hole that a full disk cannot fill would kill the process
+            os.posix_fallocate(self._fd, begin, _SEGMENT)
+        except OSError:
+            os.ftruncate(self._fd, begin)
+            raise
+        # from the page on in which it begins
+        self._segments.append(mmap.mmap(self._fd, _HEADER + _SEGMENT, offset=begin - _HEADER))
+        first = number * SEGMENT_PLACES
+        self._free += range(first + SEGMENT_PLACES - 1, first - 1, -1)
 
     def holding(self, window: Window) -> Holding:
         """A new holding, of nothing yet.
 
         :raises HoldingsFull: there is no place left
+        :raises OSError: nor room on the disk for more
         :raises ValueError: the window's names are too long for a place
         """
         text = msgspec.json.encode(window)
         if len(text) > PLACE_BYTES - _FIGURES - 1:
             raise ValueError(f"the names of {window.scope} are too long")
         if not self._free:
-            raise HoldingsFull(f"all {PLACES} places for windows of budgets are in use")
+            if len(self._segments) * SEGMENT_PLACES >= PLACES:
+                raise HoldingsFull(f"all {PLACES} places for windows of budgets are in use")
+            self._grow()
         place = self._free.pop()
-        begin = _HEADER + place * PLACE_BYTES
-        self._map[begin + _FIGURES : begin + _FIGURES + len(text) + 1] = text + b"\n"
-        return Holding(memoryview(self._map)[begin : begin + _FIGURES].cast("q"), place, window.start)
+        segment = self._segments[place // SEGMENT_PLACES]
+        begin = _HEADER + place % SEGMENT_PLACES * PLACE_BYTES
+        segment[begin + _FIGURES : begin + _FIGURES + len(text) + 1] = text + b"\n"
+        return Holding(memoryview(segment)[begin : begin + _FIGURES].cast("q"), place, window.start)
 
     def close_holding(self, holding: Holding) -> None:
         """Its place is free again; the ledger must have taken back what was lent.
@@ -99,7 +122,7 @@ class HoldingsFile:
 
     def close(self) -> None:
         """Let go of the file.  Where a holding is left in it, the next start settles that."""
-        if len(self._free) == PLACES:
+        if len(self._free) == len(self._segments) * SEGMENT_PLACES:
             os.unlink(self.path)
         # The mapping has a descriptor of its own, and goes with the last holding: the lock must not wait for that.
         fcntl.flock(self._fd, fcntl.LOCK_UN)
@@ -178,12 +201,13 @@ def _link(draft: str, folder: str) -> tuple[int, str]:
 
 def _read(fd: int) -> list[Held] | None:
     header = os.pread(fd, _HEADER, 0)
-    if os.fstat(fd).st_size != _SIZE or not header.startswith(_MAGIC):
+    segments, rest = divmod(os.fstat(fd).st_size - _HEADER, _SEGMENT)
+    if segments < 1 or rest or not header.startswith(_MAGIC):
         return None
     if header.removeprefix(_MAGIC).rstrip(b"\0") != boot_id():
         return None
     helds = []
-    for place in range(PLACES):
+    for place in range(segments * SEGMENT_PLACES):
         data = os.pread(fd, PLACE_BYTES, _HEADER + place * PLACE_BYTES)
         figures = read(memoryview(data[:_FIGURES]).cast("q"))
         if figures is None:

@@ -225,4 +225,5 @@ class Lease:
             soft_cap=cap.soft,
             window_start=self.start,
             window_end=self.end,
+            known=grant is not None,
         )

@@ -171,7 +171,7 @@ class LeasedAllowance:
         start = self._windows.at(now)
         return Standing(
             used=0, reserved=0, lent=0, cap=self.cap.hard, soft_cap=self.cap.soft,
-            window_start=start, window_end=window_end(self.budget.period, start),
+            window_start=start, window_end=window_end(self.budget.period, start), known=False,
         )  # fmt: skip
 
     # -- what the lender uses

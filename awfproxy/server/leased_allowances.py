@@ -28,14 +28,15 @@ from twisted.internet.task import LoopingCall
 from awfproxy.core.budgets import UNITS, Budget, Scope, Unit
 from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.ledger.errors import LedgerUnavailable
-from awfproxy.ledger.facts import Grant, Held, Holder, Window
+from awfproxy.ledger.facts import Grant, Held, Window
 from awfproxy.ledger.interface import Ledger
 from awfproxy.server.allowance import Allowance, Cancel
-from awfproxy.server.holdings_file import HoldingsFile, HoldingsFull
+from awfproxy.server.holdings_file import HoldingsFile
 from awfproxy.server.intake import Intake
 from awfproxy.server.lease import LEASE_SECONDS, Lease
 from awfproxy.server.leased_allowance import LeasedAllowance
 from awfproxy.server.ledger_thread import LedgerThread
+from awfproxy.server.places import Places
 from awfproxy.server.tail_mark import TailMark
 
 txaio.use_twisted()
@@ -81,8 +82,6 @@ class LeasedAllowances:
     ) -> None:
         self._thread = thread
         self._mark = mark
-        self._instance = instance
-        self._open_holdings = open_holdings
         self._journal = journal
         self._clock = clock
         self._hurry = hurry
@@ -93,16 +92,13 @@ class LeasedAllowances:
         #: by port, then by kind and name of the scope
         self._named: dict[str, dict[tuple[str, str], LeasedAllowance]] = {}
         self._leases: list[Lease] = []
-        self._holdings: HoldingsFile | None = None
-        self._holder = Holder(instance, 0)
+        self._places = Places(instance, open_holdings)
         self._made_anew = 0
         self._nothing_before = float("-inf")
         self._beating = LoopingCall(self.beat)
         self._beating.clock = clock
         self._timers: set[IDelayedCall] = set()
         self._stopping = False
-        #: why no lease can be held; None: it can
-        self.trouble: str | None = None
         #: what went wrong in the last beat, and should not; None: nothing
         self.defect: str | None = None
         self._failed = False
@@ -162,7 +158,12 @@ class LeasedAllowances:
 
     @property
     def unavailable(self) -> bool:
-        return self._thread.trouble is not None or self.trouble is not None
+        return self._thread.trouble is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why some budgets cannot be spent, so that ``on_ledger_loss`` decides about their calls; None: all can."""
+        return self._places.trouble
 
     @property
     def waits_for_others(self) -> bool:
@@ -174,15 +175,9 @@ class LeasedAllowances:
     def open(self, window: Window, owner: LeasedAllowance) -> Lease | None:
         if self._stopping:
             return None
-        try:
-            if self._holdings is None:
-                self._holdings = self._open_holdings()
-                self._holder = Holder(self._instance, self._holdings.number)
-            holding = self._holdings.holding(window)
-        except (OSError, HoldingsFull) as error:
-            self._note(f"budgets cannot be spent: {getattr(error, 'strerror', None) or error}")
+        holding = self._places.take(window, owner)
+        if holding is None:
             return None
-        self._note(None)
         lease = Lease(window, holding, owner, self._handed(), owner.used_since(window.start))
         self._leases.append(lease)
         self.ready(lease)
@@ -202,7 +197,7 @@ class LeasedAllowances:
 
     def _join(self, lease: Lease) -> None:
         lease.prepare()
-        holder, told, expires_at, recount = self._holder, lease.held(), self.now() + LEASE_SECONDS, lease.recount
+        holder, told, expires_at, recount = self._places.holder, lease.held(), self.now() + LEASE_SECONDS, lease.recount
 
         def result(grant: Grant | LedgerUnavailable) -> None:
             if not isinstance(grant, LedgerUnavailable) and lease.agree(told, grant, expires_at):
@@ -222,7 +217,7 @@ class LeasedAllowances:
     ) -> bool:
         if self.monotonic() < self._nothing_before or self._stopping:
             return False
-        holder, told, expires_at = self._holder, lease.held(), self.now() + LEASE_SECONDS
+        holder, told, expires_at = self._places.holder, lease.held(), self.now() + LEASE_SECONDS
 
         def borrowed(done: Grant | LedgerUnavailable) -> None:
             if not isinstance(done, LedgerUnavailable):
@@ -282,7 +277,10 @@ class LeasedAllowances:
         if allowance.cap.enabled:
             lease = allowance.at(now)
             if lease is not None and now > lease.end - OPEN_AHEAD:
-                allowance.open(lease.end)
+                lease = allowance.open(lease.end)
+            if lease is None:
+                return
+        self._places.content(allowance)  # it is off, or has what it needs
 
     def _tend(self, lease: Lease, now: float, current: bool) -> None:
         if not current and now >= lease.end:
@@ -302,7 +300,7 @@ class LeasedAllowances:
         leases = [lease for lease in self._leases if lease.usable and not lease.busy]
         if not leases:
             return
-        holder, expires_at = self._holder, self.now() + LEASE_SECONDS
+        holder, expires_at = self._places.holder, self.now() + LEASE_SECONDS
         tolds = [lease.held() for lease in leases]
 
         def result(grants: list[Grant] | LedgerUnavailable) -> None:
@@ -327,7 +325,7 @@ class LeasedAllowances:
         if not lease.holding.give_back():
             return
         lease.low = 0
-        holder, told, until = self._holder, lease.held(), lease.until
+        holder, told, until = self._places.holder, lease.held(), lease.until
 
         def result(done: Grant | LedgerUnavailable) -> None:
             if not isinstance(done, LedgerUnavailable) and self._agree(lease, told, done, lease.holding.expires):
@@ -346,7 +344,7 @@ class LeasedAllowances:
             self._forget(lease)  # the ledger has nothing of it, and rows have what was spent
             return
         lease.closing = True
-        holder, told = self._holder, lease.held()
+        holder, told = self._places.holder, lease.held()
 
         def result(done: LedgerUnavailable | None) -> None:
             if done is None:
@@ -359,12 +357,10 @@ class LeasedAllowances:
     def _forget(self, lease: Lease) -> None:
         self._leases.remove(lease)
         lease.owner.dropped(lease)
-        if self._holdings is not None:
-            self._holdings.close_holding(lease.holding)
+        self._places.leave(lease.holding)
 
     def _closed(self, done: Deferred[None]) -> None:
-        if self._holdings is not None:
-            self._holdings.close()
+        self._places.close()
         done.callback(None)
 
     # -- the thread
@@ -398,9 +394,3 @@ class LeasedAllowances:
 
     def _handed(self) -> int:
         return self._journal.written + self._journal.queue_records
-
-    def _note(self, trouble: str | None) -> None:
-        if trouble != self.trouble:
-            self.trouble = trouble
-            if trouble is not None:
-                log.error("{trouble}", trouble=trouble)

@@ -21,8 +21,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
-from awfproxy.server.kept_file import KeptFileError
 from awfproxy.server.sockets import ListenError
+from awfproxy.state.kept_file import KeptFileError
 
 log = txaio.make_logger()
 

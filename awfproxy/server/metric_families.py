@@ -51,6 +51,7 @@ FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         (*_PORT, "scope", "decision"),
     ),
     "awfproxy_budget_limit_tokens": ("gauge", "Hard cap of an enabled budget.", _BUDGET),
+    "awfproxy_budget_soft_cap_tokens": ("gauge", "Soft cap of an enabled budget.", _BUDGET),
     "awfproxy_budget_used_tokens": ("gauge", "Used since the budget's window began.", _BUDGET),
     "awfproxy_budget_reserved_tokens": ("gauge", "Set aside for calls that run.", _BUDGET),
     "awfproxy_budget_remaining_tokens": ("gauge", "Neither used nor set aside.", _BUDGET),

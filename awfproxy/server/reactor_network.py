@@ -201,7 +201,10 @@ def adopt_unix(reactor: Any, listening: socket.socket, factory: Factory) -> Any:
     (unix(7), abstract sockets).
     """
     port = unix.Port._fromListeningDescriptor(reactor, listening.fileno(), factory)
+    path = port._bindPath.decode("utf-8", "backslashreplace")
     port._bindPath = b"\0" + port._bindPath
+    # and would write that byte into the log
+    port._logConnectionLostMsg = lambda: log.info("(UNIX Port {path} Closed)", path=path)
     port._shouldShutdown = False
     port.backlog = BACKLOG
     port.startListening()

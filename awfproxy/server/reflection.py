@@ -24,7 +24,7 @@ def together(told: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _newest(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     def known(figures: dict[str, Any]) -> tuple[int, int]:
-        return figures["window_start"], figures["used"]
+        return figures["window_start"], -1 if figures["used"] is None else figures["used"]
 
     return {key: max((each[key] for each in (one, other) if key in each), key=known) for key in one | other}
 

@@ -71,7 +71,7 @@ class Refusing:
         # what would have been enough a moment ago, and is not there: others have it
         reason: Reason = judge(standing.cap, standing.used, standing.hindering, estimate) or RESERVED
         self._tally.budget_decision(allowance.scope.kind, reason)
-        found = Amounts(standing.used, standing.hindering, standing.cap, estimate)
+        found = _amounts(standing, estimate)
         in_dollars = allowance.cap.measure == "usd"
         return budget_exceeded(
             reason,
@@ -88,4 +88,8 @@ class Refusing:
     def _in_tokens(self, allowance: Allowance, demand: Demand, now: float) -> Amounts:
         """How the cap in tokens stands that is beside one in dollars."""
         standing = next(each for each in self._budgets(demand) if each.dollars is allowance).standing(now)
-        return Amounts(standing.used, standing.hindering, standing.cap)
+        return _amounts(standing)
+
+
+def _amounts(standing: Standing, estimate: int | None = None) -> Amounts:
+    return Amounts(standing.used, standing.reserved, standing.cap, estimate, standing.lent)

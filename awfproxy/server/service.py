@@ -24,16 +24,16 @@ from awfproxy.server.alerts import open_alerts
 from awfproxy.server.books import Books
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import READY
-from awfproxy.server.installation import installation_id
 from awfproxy.server.mending import REQUESTS_FILE
 from awfproxy.server.port import Port
 from awfproxy.server.ports import Ports, allow_files
 from awfproxy.server.reactor_network import listen_slowly
 from awfproxy.server.service_controls import ServiceControls
-from awfproxy.server.service_lock import ServiceLock
 from awfproxy.server.shared import Shared
 from awfproxy.server.sockets import open_listening
 from awfproxy.server.unfinished import unfinished
+from awfproxy.state.installation import installation_id
+from awfproxy.state.service_lock import ServiceLock
 
 txaio.use_twisted()
 log = txaio.make_logger()

@@ -58,19 +58,24 @@ class Standings:
 
 
 def _figures(standing: Standing) -> BudgetFigures:
+    known = standing.known
     return BudgetFigures(
-        standing.cap, standing.used, standing.reserved, standing.remaining, standing.soft_cap, standing.window_start,
-        standing.window_end,
+        standing.cap, standing.used if known else None, standing.reserved if known else None,
+        standing.remaining if known else None, standing.soft_cap, standing.window_start, standing.window_end,
     )  # fmt: skip
 
 
-def in_dollars(figures: BudgetFigures) -> dict[str, float | int]:
+def in_dollars(figures: BudgetFigures) -> dict[str, float | int | None]:
     """A cap in dollars for `/reflect`."""
+
+    def shown(amount: int | None) -> float | None:
+        return None if amount is None else dollars(amount)
+
     return {
         "limit": dollars(figures.limit),
-        "used": dollars(figures.used),
-        "reserved": dollars(figures.reserved),
-        "remaining": dollars(figures.remaining),
+        "used": shown(figures.used),
+        "reserved": shown(figures.reserved),
+        "remaining": shown(figures.remaining),
         "window_start": figures.window_start,
         "window_end": figures.window_end,
     }

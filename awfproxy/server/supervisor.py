@@ -36,7 +36,6 @@ from awfproxy.server.crew import Crew
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import DRAINING, READY, STARTING, Health
 from awfproxy.server.hint_key import hint_key
-from awfproxy.server.installation import installation_id
 from awfproxy.server.logfile import LogFile
 from awfproxy.server.mending import REQUESTS_FILE, USAGE_FILE, add_lines, mend
 from awfproxy.server.ports import FLUSH_SECONDS, allow_files
@@ -44,7 +43,6 @@ from awfproxy.server.process_metrics import processes
 from awfproxy.server.reflection import all_reasons, together
 from awfproxy.server.service import announce
 from awfproxy.server.service_controls import ServiceControls
-from awfproxy.server.service_lock import ServiceLock
 from awfproxy.server.shared_logfile import SharedLogFile
 from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, forget_worker, rates_bytes
@@ -54,6 +52,8 @@ from awfproxy.server.totals import Totals
 from awfproxy.server.unfinished import unfinished
 from awfproxy.server.worker_process import WorkerProcess, worker_command
 from awfproxy.server.worker_sockets import open_for_workers
+from awfproxy.state.installation import installation_id
+from awfproxy.state.service_lock import ServiceLock
 
 txaio.use_twisted()
 log = txaio.make_logger()

@@ -94,9 +94,10 @@ class BudgetFigures(msgspec.Struct, array_like=True, frozen=True):
     """How a cap stands: tokens or millionths of a dollar, and the window's start and end in seconds since the epoch."""
 
     limit: int
-    used: int
-    reserved: int
-    remaining: int
+    #: these three: None: not known, because the ledger has not told of the window yet
+    used: int | None
+    reserved: int | None
+    remaining: int | None
     #: None: there is none
     soft_cap: int | None
     window_start: int

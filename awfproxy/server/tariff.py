@@ -2,21 +2,30 @@
 
 To find a price takes milliseconds, and the first time half a second; the reactor thread only looks into a table.
 Prices change at dates, so a rate that is older than `KEPT_SECONDS` is looked up again, and serves until the answer is
-there.  Models are named by clients: the table is bounded, and the oldest entry makes way.
+there.  Models are named by clients, who may make names up, so:
 
-A call that is over can wait longer for its price than one that is to be let in: `charge` answers when the ledger is
-back (`retry`).
+- The table is bounded.  The rate that nobody has asked for longest makes way, and one by which a call was charged
+  within `CHARGED_SECONDS` only where all are such: a made-up name is refused by the provider, and charged nothing.
+- What is looked up waits in `turns`, which keeps the names of one asker from holding up those of the others.
+- A lookup is not begun when all who wanted it are gone.
+
+A call that is over can wait longer for its price than one that is to be let in: `charge` asks again when the ledger is
+back (`retry`), when a rush of names is over, and every `RETRY_SECONDS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Final
 
+import msgspec
 import txaio
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from awfproxy.prices.charges import Rate
+from awfproxy.server.allowance import Cancel
+from awfproxy.server.turns import Turns
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -25,16 +34,46 @@ log = txaio.make_logger()
 KEPT_SECONDS: Final = 600.0
 #: models of all providers: a few hundred bytes each
 RATES_MAX: Final = 1024
+#: seconds for which a rate that has charged a call does not make way for one that has not
+CHARGED_SECONDS: Final = 3600.0
+#: lookups that the ledger's thread has at once: milliseconds each, between which it does its other work
+AT_ONCE: Final = 4
+#: names that wait for one asker; its calls with further ones are answered without a rate
+NAMES_MAX: Final = 64
 #: calls that wait for a rate at once; they are answered without one beyond
 WAITING_MAX: Final = 4096
-#: calls that are over and wait for the ledger to come back, likewise
+#: calls that are over and wait to be charged, likewise
 KEPT_MAX: Final = 1024
+#: seconds after which they ask again, whatever has happened
+RETRY_SECONDS: Final = 30.0
 #: models without a price that are told of: each once, and a log is not for lists
 TOLD_MAX: Final = 64
 
 Found = Callable[[Rate | None], None]
 #: looks a rate up: provider, model, moment; the answer comes in a later turn, None where there is none now
 LookUp = Callable[[str, str, float, Found], None]
+Key = tuple[str, str]
+
+#: askers of this module's own
+_RENEWALS: Final = "renewals"
+_OVER: Final = "calls that are over"
+
+
+class _Known(msgspec.Struct):
+    """A rate, and from when on it is looked up again; when a call was charged by it last."""
+
+    rate: Rate
+    until: float
+    charged: float
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A call that is over and could not be charged."""
+
+    provider: str
+    model: str
+    asked_for: str
+    answered: Found
 
 
 class Tariff:
@@ -49,36 +88,51 @@ class Tariff:
         self._now = now
         #: None: there is no ledger, so nothing has a price
         self.look_up: LookUp | None = None
-        #: by provider and model, with the moment from which on it is looked up again
-        self._known: dict[tuple[str, str], tuple[Rate, float]] = {}
-        self._asked: dict[tuple[str, str], list[Found]] = {}
-        #: what is asked again when the ledger is back
-        self._kept: list[tuple[str, str, Found]] = []
+        #: by provider and model; who was asked for last comes last
+        self._known: dict[Key, _Known] = {}
+        #: who waits for a rate, by what tells one asking from another
+        self._asked: dict[Key, dict[object, Found]] = {}
+        self._turns: Turns[Key] = Turns()
+        #: of those the ones that the ledger's thread has
+        self._begun: set[Key] = set()
         self._waiting = 0
-        self._told: set[tuple[str, str]] = set()
+        #: what is asked again
+        self._kept: list[_Kept] = []
+        self._retry_at: IDelayedCall | None = None
+        self._told: set[Key] = set()
 
     def known(self, provider: str, model: str) -> Rate | None:
         """The rate of a model; None: `ask` for it."""
-        found = self._known.get((provider, model))
+        key = (provider, model)
+        found = self._known.pop(key, None)
         if found is None:
             return None
-        rate, until = found
-        if self._now() >= until and (provider, model) not in self._asked:
-            self._look_up((provider, model))
-        return rate
+        self._known[key] = found
+        if self._now() >= found.until and key not in self._asked and self.look_up is not None:
+            self._queue(key, _RENEWALS, {})
+        return found.rate
 
-    def ask(self, provider: str, model: str, answered: Found) -> None:
-        """Look a rate up; ``answered`` is called in a later turn, with None where there is none now."""
-        if self.look_up is None or self._waiting >= WAITING_MAX:
-            self._clock.callLater(0, answered, None)
-            return
+    def ask(self, provider: str, model: str, answered: Found, asker: Hashable = None) -> Cancel:
+        """Look a rate up; ``answered`` is called in a later turn, with None where there is none now.
+
+        :param asker: whose names wait for one another
+        :returns: forgets the asking; harmless after its answer
+        """
         key = (provider, model)
+        if self.look_up is None or self._waiting >= WAITING_MAX or (
+            key not in self._asked and self._turns.waiting(asker) >= NAMES_MAX
+        ):  # fmt: skip
+            timer = self._clock.callLater(0, answered, None)
+            return lambda: timer.cancel() if timer.active() else None
+        asking = object()
         self._waiting += 1
-        waiting = self._asked.get(key)
-        if waiting is not None:
-            waiting.append(answered)
-        else:
-            self._look_up(key, answered)
+        waiting = self._queue(key, asker, {asking: answered})
+
+        def cancel() -> None:
+            if waiting.pop(asking, None) is not None:
+                self._waiting -= 1
+
+        return cancel
 
     def charge(self, provider: str, model: str, asked_for: str, answered: Found) -> None:
         """The rate of a call that is over: of the model that answered, and if that cannot be found now, of the one that
@@ -86,45 +140,94 @@ class Tariff:
         """
 
         def found(rate: Rate | None) -> None:
-            rate = rate or self.known(provider, asked_for)
+            key = (provider, model)
+            if rate is None:
+                key = (provider, asked_for)
+                rate = self.known(*key)
             if rate is None and len(self._kept) < KEPT_MAX:
-                self._kept.append((provider, model, answered))
-            else:
-                answered(rate)
+                self._keep(_Kept(provider, model, asked_for, answered))
+                return
+            if (known := self._known.get(key)) is not None:
+                known.charged = self._now()
+            answered(rate)
 
         rate = self.known(provider, model)
         if rate is None:
-            self.ask(provider, model, found)
+            self.ask(provider, model, found, _OVER)
         else:
-            answered(rate)
+            found(rate)
 
     def retry(self) -> None:
-        """The ledger is back."""
+        """The ledger is back: charge the calls that are over."""
+        if self._retry_at is not None and self._retry_at.active():
+            self._retry_at.cancel()
+        self._retry_at = None
         kept, self._kept = self._kept, []
-        for provider, model, answered in kept:
-            self.charge(provider, model, model, answered)
+        for each in kept:
+            self.charge(each.provider, each.model, each.asked_for, each.answered)
 
-    def _look_up(self, key: tuple[str, str], *answered: Found) -> None:
-        if self.look_up is not None:
-            self._asked[key] = list(answered)
-            self.look_up(*key, self._now(), lambda rate: self._found(key, rate))
+    # -- inside
 
-    def _found(self, key: tuple[str, str], rate: Rate | None) -> None:
+    def _keep(self, kept: _Kept) -> None:
+        self._kept.append(kept)
+        if self._retry_at is None:
+            self._retry_at = self._clock.callLater(RETRY_SECONDS, self.retry)
+
+    def _queue(self, key: Key, asker: Hashable, more: dict[object, Found]) -> dict[object, Found]:
+        """Have a rate looked up in its turn, for these and those who wait for it already; all who do."""
+        waiting = self._asked.setdefault(key, {})
+        waiting.update(more)
+        if key not in self._begun:
+            # also where another asker wants it: its turn may come later
+            self._turns.add(asker, key)
+            self._begin()
+        return waiting
+
+    def _begin(self) -> None:
+        while self.look_up is not None and len(self._begun) < AT_ONCE:
+            turn = self._turns.next()
+            if turn is None:
+                return
+            asker, key = turn
+            waiting = self._asked.get(key)
+            if waiting is None or key in self._begun:
+                continue  # it had another asker's turn
+            if not waiting and asker != _RENEWALS:
+                del self._asked[key]  # all are gone
+                continue
+            self._begun.add(key)
+            self.look_up(*key, self._now(), partial(self._found, key))
+
+    def _found(self, key: Key, rate: Rate | None) -> None:
+        self._begun.discard(key)
         waiting = self._asked.pop(key)
         self._waiting -= len(waiting)
         if rate is not None:
-            if key not in self._known and len(self._known) >= RATES_MAX:
-                del self._known[next(iter(self._known))]
-            self._known[key] = rate, self._now() + KEPT_SECONDS
-            if rate.unpriced:
-                self._tell(key, rate)
-        for answered in waiting:
+            self._remember(key, rate)
+        answered = list(waiting.values())
+        waiting.clear()  # none of them can be cancelled any more
+        for each in answered:
             try:
-                answered(rate)
+                each(rate)
             except Exception:  # the others wait too
                 log.failure("a call broke on its price")
+        self._begin()
+        if rate is not None and not self._asked:
+            self.retry()  # the ledger is well, and the rush that some were kept for is over
 
-    def _tell(self, key: tuple[str, str], rate: Rate) -> None:
+    def _remember(self, key: Key, rate: Rate) -> None:
+        now = self._now()
+        before = self._known.pop(key, None)
+        if before is None and len(self._known) >= RATES_MAX:
+            lately = now - CHARGED_SECONDS
+            seldom = (each for each, known in self._known.items() if known.charged < lately)
+            del self._known[next(seldom, next(iter(self._known)))]
+        charged = float("-inf") if before is None else before.charged
+        self._known[key] = _Known(rate, now + KEPT_SECONDS, charged)
+        if rate.unpriced:
+            self._tell(key, rate)
+
+    def _tell(self, key: Key, rate: Rate) -> None:
         if key not in self._told and len(self._told) < TOLD_MAX:
             self._told.add(key)
             provider, model = key

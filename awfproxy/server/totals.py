@@ -142,7 +142,7 @@ def _latest(one: dict[tuple[str, str], BudgetFigures], other: dict[tuple[str, st
     """Of each budget the figures of whoever knows of the newest window, and of the most that was used in it."""
 
     def known(figures: BudgetFigures) -> tuple[int, int]:
-        return figures.window_start, figures.used
+        return figures.window_start, -1 if figures.used is None else figures.used
 
     found = dict(one)
     for key, figures in other.items():

@@ -39,13 +39,13 @@ from awfproxy.server.control_messages import (
     Told,
 )
 from awfproxy.server.health import READY
-from awfproxy.server.kept_file import KeptFileError
 from awfproxy.server.network import Listener
 from awfproxy.server.ports import Ports
 from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, rates_bytes, shared_rates
 from awfproxy.server.shared_works import TABLE, WORKS, SharedWorks
 from awfproxy.server.totals import Figures, journal_figures
+from awfproxy.state.kept_file import KeptFileError
 
 txaio.use_twisted()
 log = txaio.make_logger()

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from awfproxy.simulator import tokens
-from awfproxy.simulator.modes import Mode
+from awfproxy.simulator.caches import Weighed
+from awfproxy.simulator.modes import NO_TOOL, Mode, tool_call
 from awfproxy.simulator.tokens import Figures
 
 #: Words of an answer when neither the request nor a mode says how many.
@@ -72,14 +73,25 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 def ask(
-    provider: str, api: str, model: str, body: dict[str, Any], stream: bool, mode: Mode, serial: int, now: int
+    provider: str,
+    api: str,
+    model: str,
+    body: dict[str, Any],
+    stream: bool,
+    mode: Mode,
+    serial: int,
+    now: int,
+    weighed: Weighed | None = None,
 ) -> Ask:
-    """Decide what the answer will be."""
+    """Decide what the answer will be.
+
+    :param weighed: the prompt, where a cache remembers it; None: by the plain rules
+    """
     limit = _limit(body)
     reasoning = _reasoning(provider, model, body, mode)
     if limit is not None:
         reasoning = min(reasoning, limit)
-    tool = _tool_call(body)
+    tool = _tool_call(body, mode)
     wanted = mode.events if mode.events is not None else USUAL_WORDS
     words = wanted if limit is None or tool else min(wanted, limit - reasoning)
     if mode.big_line or mode.big_body:
@@ -101,11 +113,16 @@ def ask(
         choices=choices,
         limited=words < wanted and tool is None and not (mode.big_line or mode.big_body),
         tool=tool,
-        figures=_figures(api, body, mode, output=visible * choices + reasoning, reasoning=reasoning),
+        figures=_figures(api, body, mode, weighed, output=visible * choices + reasoning, reasoning=reasoning),
     )
 
 
-def _figures(api: str, body: dict[str, Any], mode: Mode, output: int, reasoning: int) -> Figures:
+def _figures(
+    api: str, body: dict[str, Any], mode: Mode, weighed: Weighed | None, output: int, reasoning: int
+) -> Figures:
+    if weighed is not None:
+        apart = weighed.read + weighed.written if api in CACHE_APART else 0
+        return Figures(max(1, weighed.prompt - apart), output, weighed.read, weighed.written, reasoning)
     prompt = tokens.prompt_tokens(body)
     if api in CACHE_APART:
         marked = tokens.marked_tokens(body)
@@ -147,8 +164,14 @@ def _reasoning(provider: str, model: str, body: Mapping[str, Any], mode: Mode) -
     return USUAL_REASONING if asked or (provider != "anthropic" and model.startswith(THINKERS)) else 0
 
 
-def _tool_call(body: Mapping[str, Any]) -> ToolCall | None:
-    """A call of the first tool offered, unless the conversation already ends with a tool's result."""
+def _tool_call(body: Mapping[str, Any], mode: Mode) -> ToolCall | None:
+    """The call that the mode names, else one of the first tool offered, unless the conversation already ends with a
+    tool's result."""
+    if mode.tool is not None:
+        if mode.tool == NO_TOOL:
+            return None
+        name, given = tool_call(mode.tool)
+        return ToolCall(name, msgspec.json.encode(given).decode())
     tools = body.get("tools")
     config = body.get("toolConfig")
     if isinstance(config, Mapping):

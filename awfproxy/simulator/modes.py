@@ -98,6 +98,10 @@ class Mode(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=Tr
     cached: int | None = None
     #: tokens to report as written to the cache
     cache_written: int | None = None
+    #: "remember": the prompt's tools weigh too, and what was sent before is read from the cache
+    cache: str | None = None
+    #: the call of a tool to answer with, as JSON: ["name", {arguments}]; "none": a text, whatever is offered
+    tool: str | None = None
 
 
 _ONE_OF = {
@@ -107,7 +111,9 @@ _ONE_OF = {
     "early": ("read", "close"),
     "usage": ("absent", "always"),
     "lines": ("lf", "crlf", "cr"),
+    "cache": ("remember",),
 }
+NO_TOOL = "none"
 _COUNT_OR_BEFORE = ("cut", "stall")
 
 
@@ -128,6 +134,8 @@ def read(headers: Iterable[tuple[bytes, bytes]], model: str = "") -> Mode:
             raise ModeError(f"x-sim-{wish}: {value!r} is none of {', '.join(_ONE_OF[wish])}")
         if wish in _COUNT_OR_BEFORE and value != "before" and not value.isdecimal():
             raise ModeError(f"x-sim-{wish}: {value!r} is neither a number of events nor 'before'")
+        if wish == "tool" and value != NO_TOOL:
+            tool_call(value)
     try:
         mode = msgspec.convert(wishes, Mode, strict=False)
     except msgspec.ValidationError as error:
@@ -137,6 +145,17 @@ def read(headers: Iterable[tuple[bytes, bytes]], model: str = "") -> Mode:
         if isinstance(number, (int, float)) and not -MOST <= number <= MOST:
             raise ModeError(f"x-sim-{field.replace('_', '-')}: {number} is too much")
     return mode
+
+
+def tool_call(value: str) -> tuple[str, dict[str, Any]]:
+    """The name and the arguments in a mode's ``tool``.
+
+    :raises ModeError: there are none
+    """
+    try:
+        return msgspec.json.decode(value, type=tuple[str, dict[str, Any]])
+    except msgspec.DecodeError as error:
+        raise ModeError(f"x-sim-tool: {error}") from None
 
 
 def after(count: str | None) -> int | None:

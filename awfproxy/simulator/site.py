@@ -23,6 +23,7 @@ from awfproxy.simulator import (
 )
 from awfproxy.simulator.answers import Answer, document
 from awfproxy.simulator.asking import Ask, ask
+from awfproxy.simulator.caches import REMEMBERING, Caches
 from awfproxy.simulator.ledger import SHOWN_VALUES, Call, Ledger
 from awfproxy.simulator.modes import Mode
 from awfproxy.simulator.routes import DEFAULT_KEYS, Route, credential, route
@@ -70,6 +71,7 @@ class Site:
         self._keys = keys
         self._serial = 0
         self._works = Works()
+        self._caches = Caches()
 
     def early(self, headers: list[tuple[bytes, bytes]]) -> Mode | None:
         """The mode as far as the head alone says it; None where it cannot be read."""
@@ -173,6 +175,8 @@ class Site:
             return small.count_tokens(provider, body)
         if mode.refuse_stream_options and "stream_options" in body:
             return errors.answer(provider, 400, "Unrecognized request argument supplied: stream_options")
+        if mode.cache is not None and where.api not in REMEMBERING:
+            return errors.answer(provider, 400, f"x-sim-cache: no cache remembers prompts of {where.api}.")
         return self._model_call(where, body, mode, call)
 
     def _about_stored(self, method: str, where: Route, call: Call) -> Answer:
@@ -191,7 +195,8 @@ class Site:
     def _model_call(self, where: Route, body: dict[str, Any], mode: Mode, call: Call) -> Answer:
         self._serial += 1
         stream = bool(body.get("stream", where.api == "ollama")) or where.streams
-        asked = ask(where.provider, where.api, call.model, body, stream, mode, self._serial, int(self._now()))
+        weighed = None if mode.cache is None else self._caches.weigh(where.api, call.model, body)
+        asked = ask(where.provider, where.api, call.model, body, stream, mode, self._serial, int(self._now()), weighed)
         if where.api in SHAPES:
             self._works.keep(asked, call)
         if where.api == "generateContent":

@@ -140,16 +140,16 @@ names = st.sampled_from(["max_tokens", "max_completion_tokens", "max_output_toke
 
 @given(st.lists(st.tuples(names, st.integers(0, 10**6)), max_size=6), st.booleans())
 def test_whichever_limit_a_server_keeps_it_is_within_the_bound(given: list[tuple[str, int]], any_server: bool) -> None:
-    """Of several the largest; of an unknown server only what the oldest one keeps; twice the same, and there is none."""
+    """Of several the largest; twice the same, and there is none.  Of an unknown server the oldest one must be there, and
+    a model's name bounds nothing."""
     body = b"{%b}" % b",".join(b'"%b":%d' % (name.encode(), number) for name, number in given)
     tokens = upper_bound(kinds.CHAT, body, MODEL, any_server=any_server).tokens
     said = dict(given)
-    assert (tokens is None) == (len(said) < len(given))
+    untrusted = any_server and "max_tokens" not in said
+    assert (tokens is None) == (len(said) < len(given) or untrusted)
     if tokens is None:
         return
     kept = [said[name] for name in ("max_tokens", "max_completion_tokens") if name in said]
-    if any_server and "max_tokens" not in said:
-        kept = []
     answers = said.get("n") or 1
     assert tokens == len(body) + OVERHEAD + answers * max(16, max(kept, default=16_384))
 
@@ -171,14 +171,37 @@ def test_whichever_limit_a_server_keeps_it_is_within_the_bound(given: list[tuple
     ],
 )
 def test_limits_that_any_server_keeps(which: Kind, body: dict[str, Any], limit: int | None) -> None:
-    """Of APIs that are imitated the oldest alone; where nothing is sure and the model is unknown there is no bound."""
+    """Of APIs that are imitated the oldest alone; where nothing is sure there is no bound, whatever the model's name."""
     raw = json.dumps(body).encode()
-    found = upper_bound(which, raw, "llama9", any_server=True)
-    known_server = upper_bound(which, raw, "llama9")
+    found = upper_bound(which, raw, "gpt-4", any_server=True)
+    known_server = upper_bound(which, raw, "gpt-4")
     assert known_server.tokens is not None
-    assert found == (known_server if limit is not None else (None, "no limit, and an unknown model"))
+    assert found == (known_server if limit is not None else (None, "no limit that every server keeps"))
     overhead = COHERE_OVERHEAD if which is kinds.COHERE_CHAT else OVERHEAD
     assert limit is None or found.tokens == len(raw) + overhead + limit
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        ("no limit that every server keeps", ask("x", max_tokens=None)),
+        ("no limit that every server keeps", ask("x", max_tokens=None, max_completion_tokens=100_000)),
+        ("pictures for this model", ask([{"type": "image_url", "image_url": {"url": PICTURE}}])),
+    ],
+)
+def test_a_models_name_bounds_nothing_where_nobody_knows_the_server(said: str, body: dict[str, Any]) -> None:
+    """A server of one's own may call any model `gpt-4o`."""
+    raw = json.dumps(body).encode()
+    assert upper_bound(kinds.CHAT, raw, MODEL, any_server=True) == (None, said)
+    assert upper_bound(kinds.CHAT, raw, MODEL).tokens is not None
+
+
+def test_bedrock_serves_its_models_itself() -> None:
+    """Of `invoke` a Claude's name tells which limit it has, and no more."""
+    raw = json.dumps(ask("hi")).encode()
+    claude = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+    assert upper_bound(kinds.INVOKE, raw, claude, any_server=True) == (len(raw) + OVERHEAD + 100, None)
+    assert upper_bound(kinds.INVOKE, b"{}", claude, any_server=True).tokens is None
 
 
 def test_unknown_models() -> None:
@@ -255,6 +278,12 @@ def test_pictures_in_the_body() -> None:
         ("images", {"messages": [{"role": "user", "content": "x", "images": ["AAAA"]}]}),
         ("item_reference", {"input": [{"type": "item_reference", "id": "msg_1"}]}),
         ("item_reference", {"input": [{"type": "item_reference", "id": "msg_1", "content": []}]}),
+        # OpenAI's ItemReferenceParam: `type` is optional
+        ("item by id", {"input": [{"id": "msg_1"}]}),
+        ("item by id", {"input": {"id": "msg_1"}}),
+        ("item by id", {"input": [{"role": "user", "content": "x"}, {"id": "msg_1", "role": "user"}]}),
+        ("item by id", {"input": ["x", {"id": "msg_1", "content": "x"}]}),
+        ("not understood", {"input": [{"id": "msg_1", "type": None}]}),
         ("reasoning by id", {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}),
         ("previous_response_id", {"input": "go on", "previous_response_id": "resp_1"}),
         ("conversation", {"input": "go on", "conversation": {"id": "conv_1"}}),

@@ -37,7 +37,7 @@ good = {
     "mode": st.sampled_from(["learned", "strict"]),
     "unbounded": st.just("refuse") | st.integers(1, TOKENS_MAX),
     "count": st.sampled_from(["reported", "all"]),
-    "hard_cap_usd": st.floats(0, 10**9) | st.integers(0, 10**9),
+    "hard_cap_usd": st.floats(1e-6, 10**9) | st.integers(0, 10**9),
 }
 anything = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9), st.lists(st.integers(), max_size=2)
@@ -60,6 +60,8 @@ anything = st.one_of(
         ("null is the default", {"period": None, "soft_cap_tokens": None}, {}),
         ("a wrong field leaves the others", {"mode": "x", "count": "all"}, {"count": "all"}),
         ("unknown fields are passed over", {"colour": "red", "period": "week"}, {"period": "week"}),
+        ("less than a millionth is no money", {"hard_cap_usd": 0.0000009}, {}),
+        ("a millionth is", {"hard_cap_usd": 0.000001}, {"hard_cap_usd": 0.000001}),
         ("not a number is no money", {"hard_cap_usd": math.nan}, {}),
         ("a soft cap above the hard cap is the hard cap", {"hard_cap_tokens": 50}, {"hard_cap_tokens": 50, "soft_cap_tokens": 50}),
         ("money caps are learned", {"mode": "strict", "hard_cap_usd": 5.0}, {"hard_cap_usd": 5.0}),

@@ -78,11 +78,34 @@ def test_it_converges(rate: float, output: int) -> None:
 def test_models_are_bounded() -> None:
     """Names are the clients': those beyond the table share an estimator, which learns from all of them."""
     port = Estimators()
-    first = port.of("model-0")
-    assert all(port.of(f"model-{number}") is not first for number in range(1, MODELS_MAX))
-    assert port.of("model-0") is first
-    shared = port.of("one too many")
-    assert shared is port.of("another") is port.of(None)
+    first = port.learning("model-0")
+    assert all(port.learning(f"model-{number}") is not first for number in range(1, MODELS_MAX))
+    assert port.learning("model-0") is port.of("model-0") is port.own("model-0") is first
+    beyond = port.of("one too many")
+    shared = port.learning("one too many")
+    assert shared is port.of("another") is port.learning(None) is not beyond
+    assert port.own("one too many") is None
+
+
+def test_names_that_are_only_asked_for_take_no_place() -> None:
+    """A call that never ended well teaches nothing: the 64 places are for those that did."""
+    port = Estimators()
+    unknown = [port.of(f"made-up-{number}") for number in range(2 * MODELS_MAX)]
+    assert {each.estimate(35_000) for each in unknown} == {Estimator().estimate(35_000)}
+    port.learning("m").learn(35_000, 100, 10)
+    assert port.own("m") is port.of("m")
+    assert port.of("made-up-0").rates == Estimator().rates
+
+
+def test_priors_that_are_given() -> None:
+    """For one that is new and has a place, and once."""
+    port = Estimators()
+    made = port.add("m", lambda: (3_000_000, 200))
+    assert made is not None and made is port.add("m", lambda: (1, 1))
+    assert made.rates == pytest.approx((3_000_000, 200), rel=0.05)
+    for number in range(MODELS_MAX - 1):
+        port.add(f"m-{number}", lambda: (1, 1))
+    assert port.add("one too many", lambda: (1, 1)) is None
 
 
 class Run(NamedTuple):

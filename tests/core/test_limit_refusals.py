@@ -107,6 +107,15 @@ def test_in_every_shape(shape: str) -> None:
     assert error["retryable"] is False
 
 
+def test_what_other_processes_hold_is_told_apart() -> None:
+    """They can be asked for it back; no call runs that has reserved it."""
+    refusal = budget(RESERVED, tokens=Amounts(400, 50, 500, 120, lent=30))
+    assert refusal.message.endswith("have reserved 50 tokens; other processes hold 30 tokens.")
+    assert refusal.details is not None
+    assert (refusal.details["reserved_tokens"], refusal.details["lent_tokens"]) == (50, 30)
+    assert budget(RESERVED).message.endswith("have reserved 50 tokens.")
+
+
 def test_without_a_bound_there_is_no_estimate() -> None:
     """Missing is not 0; and the reason is told."""
     refusal = budget(UNBOUNDED, tokens=Amounts(400, 50, 500), unbounded="image_url by reference")

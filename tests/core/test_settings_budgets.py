@@ -5,8 +5,14 @@ import pytest
 from awfproxy.core.budgets import Budget
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import OTHER_FEATURES, Feature, PortBudget
-from awfproxy.core.settings_budgets import features_of, limits_of, port_budget_of
+from awfproxy.core.settings import OTHER_FEATURES, Client, Feature, Port, PortBudget, Upstream
+from awfproxy.core.settings_budgets import (
+    features_of,
+    limits_of,
+    note_idle_webhook,
+    note_lack_of_places,
+    port_budget_of,
+)
 from awfproxy.core.settings_draft import Draft
 from awfproxy.core.toml_document import Document
 
@@ -92,6 +98,50 @@ def test_a_webhook_is_a_secret_wherever_it_stands(written: str) -> None:
     found, faults, _ = budget(f"webhook = {written}")
     assert faults == []
     assert found.webhook == Secret("https://hooks.example/T0?x=1")
+
+
+@pytest.mark.parametrize(("of_port", "of_user", "warned"), [(False, False, True), (True, False, False), (False, True, False)])
+def test_a_webhook_without_a_budget_is_worth_a_warning(of_port: bool, of_user: bool, warned: bool) -> None:
+    """It would never be called; a budget of a user or a feature is one of the port's."""
+    draft = draft_of('[ports.a.budget]\n\nwebhook = "https://hooks.example/T0"')
+    hook = Secret("https://hooks.example/T0")
+    note_idle_webhook(draft, AT, PortBudget(webhook=hook, enabled=of_port), [Budget(enabled=of_user)])
+    words = "a.toml:3: `ports.a.budget.webhook` is told nothing, as no budget of this port is enabled."
+    assert draft.warnings == [words] * warned
+    note_idle_webhook(draft, AT, PortBudget(), [])
+    assert len(draft.warnings) == warned
+
+
+@pytest.mark.parametrize(
+    ("lines", "warned"),
+    [
+        ("enabled = true\nunbounded = 9", True),
+        ('enabled = true\nunbounded = "refuse"', False),
+        ('enabled = true\nunbounded = 9\nmode = "strict"', False),
+    ],
+)
+def test_a_number_for_what_has_no_bound_is_for_strict_budgets(lines: str, warned: bool) -> None:
+    """A learned one estimates such calls too."""
+    _, faults, warnings = budget(lines)
+    assert faults == []
+    assert [line.split(" says ")[0] for line in warnings] == ["a.toml:3: `ports.a.budget.unbounded`"] * warned
+
+
+@pytest.mark.parametrize(("users", "usd", "warned"), [(2047, 0.0, False), (2048, 0.0, True), (1024, 1.0, True)])
+def test_more_budgets_than_a_process_can_hold_are_worth_a_warning(users: int, usd: float, warned: bool) -> None:
+    """Caps of either kind, in two periods; several clients of one user share one, and what is off needs no place."""
+    draft = draft_of("[ports.a]\n")
+    enabled = Budget(enabled=True, hard_cap_usd=usd)
+    clients = [
+        Client(name=f"c{number}", key=Secret("x"), user=f"u{number % users}", budget=enabled)
+        for number in range(users + 5)
+    ]
+    port = Port(
+        name="a", listen="", provider="openai", upstream=Upstream("http", "up.test", 80), clients=tuple(clients),
+        budget=PortBudget(enabled=True), features=(Feature(name="f"),),
+    )  # fmt: skip
+    note_lack_of_places(draft, [port])
+    assert [warning[:8] for warning in draft.warnings] == ["a.toml: "] * warned
 
 
 def test_features() -> None:

@@ -40,6 +40,14 @@ def test_an_empty_text_is_all_defaults() -> None:
             "a.toml:1: `ports.a b` is no usable name: up to 64 letters, digits, `-` and `_`, no sign first.",
         ),
         ("[ports.a]\nlimit = 1", "a.toml:2: `ports.a.limit` is not a setting; did you mean `limits`?"),
+        (
+            "[ports.a.budget]\nhard_cap = 1",
+            "a.toml:2: `ports.a.budget.hard_cap` is not a setting; did you mean `hard_cap_tokens`?",
+        ),
+        (
+            "[ports.a.budget]\nhard_cap_usb = 1",
+            "a.toml:2: `ports.a.budget.hard_cap_usb` is not a setting; did you mean `hard_cap_usd`?",
+        ),
         ("[ports]\na = 1", "a.toml:2: `ports.a` must be a table; write `[ports.a]`."),
         ("ports = 1", "a.toml:1: `ports` must be a table; write `[ports]`."),
         ("[ports.a]\nlimits = 5", "a.toml:2: `ports.a.limits` must be a table; write `[ports.a.limits]`."),

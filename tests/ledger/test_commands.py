@@ -53,9 +53,10 @@ def test_a_ledger_is_made_anew_and_compared(awf: Any, tmp_path: Path) -> None:
     assert f"(uid {os.getuid()})" in budget["changed_by"]
     found = json.loads(awf("budget", "check", "--estimate", "468501", "--format", "json", code=1))
     assert found["reason"] == "estimated-exceeds-cap"
-    assert json.loads(awf("budget", "breakdown", "--format", "json"))["shares"] == [
-        {"feature": "chat", "tokens": 4_531_500, "calls": 3000}
-    ]
+    cost = 30_000 * 1.25e-6 + 4_501_500 * 10e-6  # of gpt-5
+    (share,) = json.loads(awf("budget", "breakdown", "--format", "json"))["shares"]
+    assert share.pop("cost_usd") == pytest.approx(cost)
+    assert share == {"feature": "chat", "tokens": 4_531_500, "calls": 3000, "unpriced_calls": 0}
 
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:

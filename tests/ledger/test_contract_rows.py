@@ -96,12 +96,24 @@ def test_rows_are_priced_later(ledger: Ledger) -> None:
     assert ledger.not_priced(MARCH) == [row(1), row(3), row(5)]
     assert ledger.not_priced(MARCH, 2) == [row(1), row(3)]
     assert ledger.not_priced(MARCH + 2) == [row(3), row(5)]
+    assert ledger.not_priced(MARCH, 1, after=row(1)) == [row(3)]
+    assert ledger.not_priced(MARCH, after=row(5)) == []
     ledger.price([row(1, cost_usd=0.25), row(3, counted_usd=9), row(2, cost_usd=8.0), row(4, cost_usd=8.0)])
     ledger.price([row(6, cost_usd=8.0)])
     assert ledger.not_priced(MARCH) == [row(5)]
     assert ledger.used("openai", MARCH, APRIL, measure="usd") == 750_016
     assert ledger.cost("openai", MARCH, APRIL).usd == 0.75
     assert [each.ledger for each in ledger.verify("host-a", MARCH, MARCH + 2, [])] == [row(1, cost_usd=0.25)]
+
+
+def test_rows_of_one_moment_are_priced_in_the_order_of_their_ids(ledger: Ledger) -> None:
+    """So that who goes on behind one of them passes none over."""
+    same = [structs.replace(row(number), created_at=row(1).created_at) for number in range(1, 6)]
+    ledger.record(same)
+    found: list[Row] = []
+    while batch := ledger.not_priced(MARCH, 2, after=found[-1] if found else None):
+        found += batch
+    assert found == same
 
 
 def test_breakdown_is_ranked(ledger: Ledger) -> None:

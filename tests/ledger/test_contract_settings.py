@@ -49,3 +49,15 @@ def test_all_settings_in_order(ledger: Ledger) -> None:
     for scope in (USER, PORT, Scope("anthropic")):
         ledger.set_setting(scope, {"enabled": True}, "ann", 1.0, over)
     assert [setting.scope for setting in ledger.settings()] == [Scope("anthropic"), PORT, USER]
+
+
+def test_what_was_lost_is_restored_as_it_was(ledger: Ledger) -> None:
+    """With who and when; what is there is left alone, also where nothing is left of it, and of two the first counts."""
+    lost = [Setting(PORT, {"mode": "strict"}, "ann", 1.5), Setting(USER, {"enabled": True, "hard_cap_usd": 2.5}, "bob", 2.0)]
+    twice = Setting(PORT, {}, "eve", 3.0)
+    assert ledger.restore_settings([*lost, twice]) == lost
+    assert ledger.settings() == lost
+    unset = ledger.unset_setting(PORT, None, "cid", 4.0)
+    changed = ledger.set_setting(USER, {"enabled": False}, "cid", 4.0, over)
+    assert ledger.restore_settings(lost) == []
+    assert ledger.settings() == [unset, changed]

@@ -6,6 +6,22 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import provider
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The lines of the log, as they come."""
+    lines: list[str] = []
+
+    @provider(ILogObserver)
+    def observer(event: LogEvent) -> None:
+        lines.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(observer)
+    yield lines
+    globalLogPublisher.removeObserver(observer)
 
 
 @pytest.fixture

@@ -109,6 +109,29 @@ async def test_setting_a_budget_stores_who_did_it(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_log_says_what_was_changed(tmp_path: Path, logged: list[str]) -> None:
+    """In the words of `awf budget`, and nothing of what stays; nothing was changed, nothing is said."""
+    async with serving(tmp_path) as served:
+        fields = b'{"enabled": false, "hard_cap_tokens": 200000, "period": "day"}'
+        await served.ask("PUT", "/budgets/openai", fields)
+        await served.ask("PUT", "/budgets/openai", b'{"period": "year\\n"}')
+        await served.ask("DELETE", "/budgets/openai?field=period&field=enabled")
+        await served.ask("DELETE", "/budgets/openai?field=%0a")
+        await served.ask("DELETE", "/budgets/openai")
+    changes = [line.rpartition(": ")[2] for line in logged if " changed by " in line]
+    assert changes == ["set --disabled --hard-cap-tokens 200000 --period day", "unset period enabled", "unset all"]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_log_is_text_for_people(tmp_path: Path, logged: list[str]) -> None:
+    """No object's address when it begins, and no zero byte when it ends."""
+    async with serving(tmp_path):
+        pass
+    assert any(line == f"(UNIX Port {tmp_path / 'state' / NAME} Closed)" for line in logged)
+    assert not [line for line in logged if " object at 0x" in line or "\0" in line]
+
+
+@pytest_twisted.ensureDeferred
 async def test_unsetting(tmp_path: Path) -> None:
     """The fields of the query, or all."""
     async with serving(tmp_path) as served:

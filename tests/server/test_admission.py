@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from twisted.internet.task import Clock
 
 from awfproxy.core.budgets import Budget, Scope
@@ -219,3 +220,43 @@ def test_one_budget_that_fails_to_settle_leaves_no_other_reserved(logged_failure
     call.settle(Spent())
     assert call._held[1][0].standing(0.0).reserved == 0
     assert logged_failures.flush(RuntimeError)
+
+
+def test_a_waiting_call_is_quoted_again_when_its_budget_becomes_strict() -> None:
+    """It was estimated by the learned rule; a strict budget lets it in with its upper bound, or refuses it."""
+    body = b'{"model":"gpt-4o","max_tokens":16000,"messages":[]}'
+    for elsewhere, wait, held in ((190_000, 3.0, 0), (150_000, 0.0, 16_000)):
+        door = Door({Scope("main"): Budget(enabled=True, hard_cap_tokens=200_000, soft_cap_tokens=0)}, users=())
+        allowance = door.budgets.all[Scope("main")]
+        allowance.reserved_elsewhere = 199_000
+        door.ask(demand(kind=CHAT, model="gpt-4o", body=body, limit=16_000))
+        assert door.waiting and not door.admitted
+        allowance.budget = structs.replace(allowance.budget, mode="strict")
+        allowance.reserved_elsewhere = elsewhere
+        allowance.changed()
+        door.clock.advance(wait)
+        door.clock.advance(0)
+        assert allowance.standing(0.0).reserved - elsewhere >= held
+        assert [admitted.strict for admitted, _ in door.admitted] == [True] * bool(held)
+        assert [refusal.code for refusal in door.refused] == ["cap-reserved"] * (not held)
+
+
+def test_a_waiting_call_without_a_bound_is_refused_when_its_budget_becomes_strict() -> None:
+    """As one that comes now; and one whose budget became learned needs less, at the latest when its time is over."""
+    door = Door({Scope("main"): Budget(enabled=True, hard_cap_tokens=200_000, soft_cap_tokens=0)}, users=())
+    allowance = door.budgets.all[Scope("main")]
+    allowance.reserved_elsewhere = 199_000
+    door.ask(demand(kind=None))
+    allowance.budget = structs.replace(allowance.budget, mode="strict")
+    allowance.reserved_elsewhere = 0
+    allowance.changed()
+    door.clock.advance(0)
+    assert [refusal.code for refusal in door.refused] == ["estimate-unbounded"]
+    allowance.reserved_elsewhere = 190_000
+    body = b'{"model":"gpt-4o","max_tokens":16000,"messages":[]}'
+    door.ask(demand(kind=CHAT, model="gpt-4o", body=body, limit=16_000))
+    allowance.budget = structs.replace(allowance.budget, mode="learned")
+    assert not door.admitted
+    door.clock.advance(2.1)
+    door.clock.advance(0)
+    assert len(door.admitted) == 1

@@ -9,14 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from awfproxy.core.budgets import TOKENS_MAX, USD_UNIT, Budget, Scope
+from awfproxy.core.budgets import TOKENS_MAX, USD_UNIT, Budget, Scope, cap_of
 from awfproxy.core.counts import Usage
 from awfproxy.core.kinds import CHAT
+from awfproxy.core.learned import MODELS_MAX
 from awfproxy.core.settlement import Spent
 from awfproxy.server.admission import LEDGER_WAIT
 from awfproxy.server.allowance import Standing
 from awfproxy.server.allowance_memory import MemoryAllowance
-from awfproxy.server.tariff import KEPT_MAX
+from awfproxy.server.demand import Estimates
+from awfproxy.server.tariff import KEPT_MAX, _Kept
 from tests.server.test_admission import Door, demand
 from tests.server.test_tariff import Thread
 
@@ -163,7 +165,7 @@ def test_too_many_wait_for_the_ledger() -> None:
     till.call("small")
     reserved = till.stands().reserved
     till.tariff._known.clear()
-    till.tariff._kept = [("openai", "m", lambda rate: None)] * KEPT_MAX
+    till.tariff._kept = [_Kept("openai", "m", "m", lambda rate: None)] * KEPT_MAX
     till.thread.unreachable = True
     till.end(spent(1_000, 0, "large"))
     till.thread.answer()
@@ -373,3 +375,52 @@ def test_the_cap_is_passed_by_no_more_than_running_calls_use_beyond_their_reserv
         till.clock.advance(3)
         look()
     assert (till.stands().used, till.stands().reserved) == (cost, 0)
+
+
+def test_models_beyond_the_table_have_a_price_of_their_own() -> None:
+    """64 cheap models were learned: the dear one after them is reserved at its own price, also when it has ended."""
+    till = Till({MAIN: budget(1.0)}, users=())
+    small, large = (till.tariff.known("openai", name) for name in PRICES)
+    assert small and large
+    honest = Estimates().usd(demand(kind=CHAT, model="large", size=35_000, limit=100), large)
+    crowded = Estimates()
+    for number in range(MODELS_MAX + 1):
+        made_up = demand(kind=CHAT, model=f"m{number}", size=35_000, limit=100)
+        crowded.usd(made_up, small)
+        crowded.learn_usd(made_up, small, 10, 10)
+    dear = demand(kind=CHAT, model="large", size=35_000, limit=100)
+    assert crowded.usd(dear, large) == honest
+    crowded.learn_usd(dear, large, 10, 10)
+    assert crowded.usd(dear, large) == honest
+
+
+@pytest.mark.parametrize("on_ledger_loss", ["deny", "allow"])
+def test_a_price_that_had_to_make_way(on_ledger_loss: Any) -> None:
+    """It was found, and is gone when it is asked for: the port's rule decides, and the refusal is counted."""
+    till = Till({MAIN: budget(1.0)}, known=False, users=(), on_ledger_loss=on_ledger_loss)
+    till.tariff.known = lambda provider, model: None  # type: ignore[method-assign]
+    till.call()
+    till.thread.answer()
+    till.clock.advance(0)
+    denied = on_ledger_loss == "deny"
+    assert [each.code for each in till.refused] == ["ledger_unavailable"] * denied
+    assert len(till.admitted) == (not denied)
+    assert till.tally.budget_decisions.get(("port", "ledger-unavailable"), 0) == denied
+
+
+def test_a_cap_in_dollars_that_is_switched_on_while_a_call_waits() -> None:
+    """It waits for the price of its model then."""
+    cap = Budget(enabled=True, hard_cap_tokens=200_000, soft_cap_tokens=0)
+    till = Till({MAIN: cap}, known=False, users=())
+    tokens = till.budgets.all[MAIN]
+    tokens.reserved_elsewhere = 199_990
+    till.call(size=35_000)
+    assert till.waiting and not till.thread.asked
+    tokens.budget = structs.replace(cap, hard_cap_usd=1.0)
+    till.usd().budget, till.usd().cap = tokens.budget, cap_of(tokens.budget, "usd")
+    tokens.reserved_elsewhere = 0
+    tokens.changed()
+    assert till.thread.answer() == ["small"]
+    till.clock.advance(0)
+    assert len(till.admitted) == 1
+    assert till.stands().reserved == pytest.approx(10_400, rel=0.05)

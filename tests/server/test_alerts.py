@@ -197,6 +197,25 @@ def test_the_queue_is_bounded(tmp_path: Path, receiver: Receiver) -> None:
     assert service.alerts.results["delivered"] == WAITING_MAX
 
 
+def test_the_log_names_the_budget(tmp_path: Path, receiver: Receiver, logged: list[str]) -> None:
+    """A port's own, its users' and its features' may all be over at once."""
+    clock = Clock()
+    service = Service(tmp_path, receiver, clock)
+    receiver.reply = Reply(503)
+    service.alerts.passed(alert())
+    receiver.reply = Reply(200)
+    clock.advance(RETRY_SECONDS[0])
+    receiver.reply = Reply(404)
+    service.alerts.passed(alert(scope=Scope("openai"), period="week"))
+    assert [line for line in logged if "soft cap" in line] == [
+        "the soft cap of openai user ci is passed: 101 tokens used today, soft cap 100",
+        "hooks.test could not be told of the soft cap of openai user ci: it answered 503; again in 1 s",
+        "hooks.test was told that the soft cap of openai user ci is passed",
+        "the soft cap of openai is passed: 101 tokens used this week, soft cap 100",
+        "hooks.test is not told of the soft cap of openai: it answered 404",
+    ]
+
+
 def test_at_the_end_what_waits_is_tried_once_more(tmp_path: Path, receiver: Receiver) -> None:
     """Also what was to wait for minutes; what is not taken then is told after the next start."""
     clock = Clock()

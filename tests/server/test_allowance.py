@@ -13,18 +13,21 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec import structs
 from twisted.internet.task import Clock
 
 from awfproxy.core.budgets import Budget, Scope, judge
+from awfproxy.core.holdings import Holding
 from awfproxy.core.windows import DAY
 from awfproxy.ledger.facts import Window
 from awfproxy.ledger.memory import MemoryLedger
 from awfproxy.server.allowance import Allowance, Allowances, Answer, Cancel, Reservation
 from awfproxy.server.allowance_memory import MemoryAllowances
+from awfproxy.server.holdings_file import HoldingsFull
 from awfproxy.server.lease import LEASE_MARGIN, LEASE_SECONDS
 from awfproxy.server.leased_allowance import PATIENCE
 from awfproxy.server.leased_allowances import BEAT_SECONDS, IDLE_BEATS, LOST_SECONDS, OPEN_AHEAD
-from tests.server.ledger_stage import PORT, START, Process, budget
+from tests.server.ledger_stage import PORT, START, MemoryHoldings, Process, budget
 
 TODAY = Window(PORT, "day", START, START + DAY)
 
@@ -518,7 +521,7 @@ def test_without_a_place_for_figures_nobody_knows(clock: Clock) -> None:
     def full() -> Any:
         raise OSError(28, "No space left on device")
 
-    made.allowances._open_holdings = full
+    made.allowances._places._open_file = full
     made.allowances.set_budget(PORT, budget(1000))
     allowance, *_ = made.allowances.of("p", None, "chat")
     answers: list[Answer] = []
@@ -527,6 +530,57 @@ def test_without_a_place_for_figures_nobody_knows(clock: Clock) -> None:
     turn(clock)
     assert [(answer.fits, answer.available) for answer in answers] == [(False, False)]
     assert made.allowances.trouble == "budgets cannot be spent: No space left on device"
+
+
+OTHER = Scope(PORT.port, "user", "one-too-many")
+
+
+class OnePlace(MemoryHoldings):
+    """A file with places for one window."""
+
+    def holding(self, window: Window) -> Holding:
+        if self.held:
+            raise HoldingsFull("all 1 places for windows of budgets are in use")
+        return super().holding(window)
+
+
+def test_a_budget_without_a_place_is_its_own_trouble(clock: Clock) -> None:
+    """The others borrow and wait as ever: what a port has left is reserved, and who waits for it goes on waiting."""
+    made = Process(MemoryLedger(), clock, {})
+    made.holdings = OnePlace()
+    made.allowances.set_budget(PORT, budget(1000))
+    port, *_ = made.allowances.of("p", None, "chat")
+    turn(clock, 3)
+    assert taken(port, clock, 600) is not None
+    made.allowances.set_budget(OTHER, budget(1000))
+    for _ in range(2):
+        turn(clock, 3)
+        assert made.allowances.trouble == "budgets cannot be spent: all 1 places for windows of budgets are in use"
+        answers: list[Answer] = []
+        port.ask(600, answers.append)
+        made.allowances.all[OTHER, "tokens"].ask(1, answers.append)
+        turn(clock, 1)
+        assert [(each.fits, each.available) for each in answers] == [(False, False)]
+
+
+def test_a_budget_is_in_trouble_until_it_has_a_place_or_is_off(clock: Clock) -> None:
+    """What another one finds does not say that all is well."""
+    made = Process(MemoryLedger(), clock, {})
+    made.holdings = OnePlace()
+    made.allowances.set_budget(OTHER, budget(1000))
+    made.allowances.set_budget(PORT, budget(1000))
+    turn(clock, 2)
+    assert made.allowances.trouble is not None
+    made.allowances.set_budget(PORT, structs.replace(budget(1000), enabled=False))
+    turn(clock, 2)
+    assert made.allowances.trouble is None
+    made.allowances.set_budget(PORT, budget(1000))
+    assert made.allowances.trouble is not None
+    made.holdings.__class__ = MemoryHoldings
+    turn(clock, 2)
+    assert made.allowances.trouble is None
+    port, *_ = made.allowances.of("p", None, "chat")
+    assert taken(port, clock, 1000) is not None
 
 
 # -- the law

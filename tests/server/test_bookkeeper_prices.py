@@ -84,15 +84,33 @@ def test_rows_are_priced_when_there_is_a_price_list_again(stage: Stage) -> None:
     assert standing is not None and standing.committed >= spent * 1_000_000
 
 
+def test_rows_that_nobody_can_price_hide_none_behind_them(stage: Stage) -> None:
+    """A whole batch of such, and more: those behind are priced by and by, and those before when somebody can."""
+    working = stage.keeper._price
+    stage.keeper._price = lambda record, model, at: Charge(None, None) if model == "bad" else price(record, model, at)
+    rows = old_rows(3 * BATCH_ROWS)
+    bad = [structs.replace(row, model="bad") for row in rows[: BATCH_ROWS + 3]]
+    stage.ledger.record([*bad, *rows[BATCH_ROWS + 3 :]])
+    stage.keeper.start()
+    stage.turn(1)
+    assert used(stage) == 0
+    stage.turn(PRICE_EVERY)
+    assert used(stage) == 3 * (2 * BATCH_ROWS - 3)
+    stage.keeper._price = working
+    stage.turn(3 * PRICE_EVERY)
+    assert used(stage) == 3 * len(rows)
+    assert stage.ledger.not_priced(0) == []
+
+
 def test_where_all_is_priced_nobody_looks(stage: Stage) -> None:
     """The rounds of every second ask for nothing."""
 
     class Ledger(MemoryLedger):
         looks = 0
 
-        def not_priced(self, since: float, most: int = BATCH_ROWS) -> list[Row]:
+        def not_priced(self, since: float, most: int = BATCH_ROWS, *, after: Row | None = None) -> list[Row]:
             self.looks += 1
-            return super().not_priced(since, most)
+            return super().not_priced(since, most, after=after)
 
     stage.ledger = stage.thread.ledger = ledger = Ledger()
     stage.keeper.start()

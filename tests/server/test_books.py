@@ -150,9 +150,8 @@ def test_a_start_settles_what_the_last_process_held(tmp_path: Path) -> Any:
     allowance.settle(spent, 800)
     yield taken(allowance, 500)
     assert books.allowances is not None
-    assert books.allowances._holdings is not None
-    books.allowances._holdings.close()  # its lock goes, as at a death
-    books.allowances._holdings = None
+    books.allowances._places.close()  # its lock goes, as at a death
+    books.allowances._places._file = None
     books.allowances._leases.clear()
     yield books.stop()
     (tmp_path / "token-usage.jsonl").write_bytes(b"")

@@ -288,6 +288,17 @@ def test_stopping() -> None:
     assert around.clock.getDelayedCalls() == []
 
 
+def test_who_ends_as_asked_is_well() -> None:
+    """While all end nobody waits for a worker; one that did not end by itself is told of."""
+    around = Around().start()
+    around.crew.stop(10)
+    around.process(1).ends(0)
+    assert around.crew.reasons() is None
+    around.process(0).ends(-9)
+    assert around.crew.reasons() == "worker 0 was ended by SIGKILL"
+    around.clock.advance(100)
+
+
 def test_stopping_while_one_is_to_be_restarted() -> None:
     """It is not."""
     around = Around().start()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.journal_memory import MemoryJournal
 from awfproxy.server.metric_families import FAMILIES
-from awfproxy.server.tallies import Tallies
+from awfproxy.server.tallies import BudgetFigures, Tallies
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -120,6 +120,21 @@ def test_the_content_type_is_of_the_format(exposition: Exposition) -> None:
     """Scrapers choose their parser by it."""
     assert exposition.render("", False)[0].startswith("text/plain")
     assert exposition.render(OPENMETRICS, False)[0].startswith("application/openmetrics-text")
+
+
+def test_budgets_have_series_for_what_is_known() -> None:
+    """Both caps always; no series where it is not known what was used, which is not 0."""
+    tallies = Tallies()
+    port = tallies.port("openai", "openai")
+    shown = Exposition(tallies, MemoryJournal(Clock()))
+    names = [f"awfproxy_budget_{what}_tokens" for what in ("limit", "soft_cap", "used", "reserved", "remaining")]
+    for used, reserved, remaining in ((20, 30, 50), (None, None, None)):
+        port.budgets = {("user", "ci"): BudgetFigures(100, used, reserved, remaining, 80, 0, 10)}
+        port.budgets_usd = {("port", ""): BudgetFigures(2_000_000, used, reserved, remaining, None, 0, 10)}
+        found = samples(shown)
+        values = [[value for (name, _), value in found.items() if name == wanted] for wanted in names]
+        assert values == [[100], [80], *([] if each is None else [each] for each in (used, reserved, remaining))]
+        assert len([name for name, _ in found if name.endswith("_usd")]) == (1 if used is None else 4)
 
 
 def test_degraded_is_a_series(exposition: Exposition) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from awfproxy.core.budgets import Scope
+from awfproxy.core.holdings import PLACES
 from awfproxy.ledger.facts import Held, Window
 from awfproxy.server import holdings_file
-from awfproxy.server.holdings_file import FOLDER, PLACES, HoldingsFile, HoldingsFull, dead
+from awfproxy.server.holdings_file import FOLDER, SEGMENT_PLACES, HoldingsFile, HoldingsFull, dead
 
 DAY = Window(Scope("openai"), "day", 0, 86_400)
 MONTH = Window(Scope("openai", "user", 'someone "quoted" ü'), "month", 0, 31 * 86_400, "all")
@@ -103,7 +104,34 @@ def test_the_longest_names_fit(tmp_path: Path) -> None:
     file.close()
 
 
-@pytest.mark.parametrize("damage", ["boot", "magic", "window", "empty", "short"])
+def test_it_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places of further segments are read as those of the first; without room on the disk those there are stay good."""
+    file = HoldingsFile(str(tmp_path))
+    small = os.path.getsize(file.path)
+    windows = [Window(Scope("p", "user", f"u{number}"), "day", 0, 86_400) for number in range(SEGMENT_PLACES + 2)]
+    for number, window in enumerate(windows[:-2]):
+        file.holding(window).agree(number, 9)
+    assert os.path.getsize(file.path) == small
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        with pytest.raises(OSError, match="No space left"):
+            file.holding(DAY)
+    assert os.path.getsize(file.path) == small
+    for number, window in enumerate(windows[-2:], SEGMENT_PLACES):
+        file.holding(window).agree(number, 9)
+    assert os.path.getsize(file.path) > small
+    file.close()
+    (found,) = dead(str(tmp_path))
+    assert found.helds == [Held(window, number, 0, 0) for number, window in enumerate(windows)]
+    found.close()
+
+
+def full(*_: Any) -> None:
+    """A disk without room."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("damage", ["boot", "magic", "window", "empty", "short", "long"])
 def test_what_cannot_be_believed_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     """A file from before the last boot, or damaged: the ledger's own figures count then."""
     file = HoldingsFile(str(tmp_path))
@@ -119,6 +147,8 @@ def test_what_cannot_be_believed_is_not(tmp_path: Path, monkeypatch: pytest.Monk
         data[data.index(b"openai")] = 0
     elif damage == "empty":
         data.clear()
+    elif damage == "long":
+        data += b"x"
     path.write_bytes(data[:1000] if damage == "short" else data)
     (found,) = dead(str(tmp_path))
     assert found.helds is None
@@ -127,10 +157,6 @@ def test_what_cannot_be_believed_is_not(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_full_disk_is_an_error_and_not_a_death(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hole in a mapped file that cannot be filled would kill the process; and no draft is left."""
-
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(OSError, match="No space left"):
         HoldingsFile(str(tmp_path))

@@ -100,3 +100,19 @@ def test_what_is_stored_holds_at_a_start_without_the_ledger(tmp_path: Path, work
             (state / "ledger.db").rmdir()
             (state / "kept.db").rename(state / "ledger.db")
             assert ends(port, (200, None))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_stored_while_it_is_stopped_outlives_the_ledger(tmp_path: Path, workers: int) -> None:
+    """The file has no budget.  One is stored, the ledger is removed: the start makes it anew with the budget in it."""
+    with simulator_process(tmp_path) as simulator:
+        setting = write_setting(tmp_path, simulator.ports, providers=["openai"], service=f"workers = {workers}")
+        (stored,) = awf(setting, "set", "openai", "--enabled", "--soft-cap-tokens", "0", "--hard-cap-tokens", "0")
+        (tmp_path / "state" / "ledger.db").unlink()
+        with proxy_process(tmp_path, setting) as proxy:
+            assert ends(setting.ports["openai"], (429, "hard-cap-exceeded"))
+            shown = next(each for each in awf(setting, "show", "openai") if each["kind"] == "port")
+            assert [shown[name] for name in ("settings", "changed_by", "changed_at")] == [
+                stored[name] for name in ("settings", "changed_by", "changed_at")
+            ]
+        assert proxy.output.count("had lost what was stored of budgets: 1 stored again") == 1

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +40,8 @@ BODY: Final = json.dumps(
 HEADERS: Final = f"x-sim-reasoning: {ANSWER - 20}\r\n"
 #: calls before the outage, and after it
 SOME: Final = 40
+#: what `awf budget show` says of a budget that was stored
+STORED: Final = ("settings", "changed_by", "changed_at")
 #: calls that fit under the cap, and calls of an outage in which they are let in: more than was borrowed before it, as a
 #: process borrows a quarter of what remains, and fewer than the cap has left
 FIT: Final = 500
@@ -175,14 +178,20 @@ def test_postgresql_is_away(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_deleted_database(tmp_path: Path, simulator: SimulatorProcess, workers: int) -> None:
-    """It is made anew from the journal, in a moment; then the cap holds as if nothing had been.
+    """It is made anew from the journal, in a moment; then the cap holds as if nothing had been, and what was stored is.
 
     With workers health says for a while that nothing is lent; one process alone knows all that is held at once.
     """
     fit = 200
     since = len(simulator.calls())
-    setting = setting_of(tmp_path, simulator, f"workers = {workers}", "deny", fit)
-    with proxy_process(tmp_path, setting), Load(setting.ports["openai"], pause=0.1) as load:
+    cap = fit * (ANSWER + BEYOND)
+    setting = setting_of(tmp_path, simulator, f"workers = {workers}", "deny", 10 * fit)
+    with ExitStack() as stack:
+        proxy = stack.enter_context(proxy_process(tmp_path, setting))
+        caps = ("--soft-cap-tokens", str(cap), "--hard-cap-tokens", str(cap))
+        assert awf(setting, "budget", "set", "openai", *caps).exit_code == 0
+        before = standing(setting)
+        load = stack.enter_context(Load(setting.ports["openai"], pause=0.1))
         load.answered(SOME)
         for name in ("ledger.db", "ledger.db-wal", "ledger.db-shm"):
             (tmp_path / "state" / name).unlink(missing_ok=True)
@@ -191,12 +200,14 @@ def test_a_deleted_database(tmp_path: Path, simulator: SimulatorProcess, workers
         if workers > 1:
             wait_until("health says so", lambda: "ledger" in reasons(setting))
         wait_until("health is well again", lambda: reasons(setting) == {}, RECOVERY)
+        after = standing(setting)
+        assert {name: after[name] for name in STORED} == {name: before[name] for name in STORED}
         print(f"{workers}: well again after {time.monotonic() - deleted:.1f} s; meanwhile {dict(load.since(deleted))}")
         load.pause = 0.01
         for_good = [(429, "estimated-exceeds-cap"), (429, "hard-cap-exceeded")]
         wait_until("used up", lambda: sum(load.since(deleted)[each] for each in for_good) > 5 * CLIENTS, RECOVERY)
     print(f"{workers}: {dict(load.since(0))}")
+    assert proxy.output.count("the ledger had lost what was stored of budgets: 1 stored again") == 1
     used = counted(simulator, since)
-    assert used <= fit * (ANSWER + BEYOND)
-    assert used >= 0.95 * fit * (ANSWER + BEYOND)
+    assert 0.95 * cap <= used <= cap
     nothing_is_lost(setting, sqlite(tmp_path), used, load.since(0)[200, None])

@@ -33,3 +33,12 @@ def test_budgets_are_the_same_ones_everywhere() -> None:
     for told in ([old, new, newer], [newer, new, old]):
         whole = together([{"budgets": each} for each in told])
         assert whole["budgets"] == {"port": newer["port"], "user a": new["user a"]}
+
+
+def test_a_worker_that_does_not_know_is_not_asked() -> None:
+    """Unknown is less than 0; all say so where nobody knows."""
+    unknown = {"port": {"window_start": 2, "used": None}}
+    nothing = {"port": {"window_start": 2, "used": 0}}
+    for told in ([unknown, nothing], [nothing, unknown]):
+        assert together([{"budgets": each} for each in told])["budgets"] == nothing
+    assert together([{"budgets": unknown}, {"budgets": unknown}])["budgets"] == unknown

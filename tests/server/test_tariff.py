@@ -5,7 +5,18 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from awfproxy.prices.charges import Charges, Rate
-from awfproxy.server.tariff import KEPT_SECONDS, RATES_MAX, TOLD_MAX, WAITING_MAX, Found, Tariff
+from awfproxy.server.tariff import (
+    AT_ONCE,
+    CHARGED_SECONDS,
+    KEPT_SECONDS,
+    NAMES_MAX,
+    RATES_MAX,
+    RETRY_SECONDS,
+    TOLD_MAX,
+    WAITING_MAX,
+    Found,
+    Tariff,
+)
 from tests.conftest import LoggedFailures
 from tests.prices.lists import FixedList
 
@@ -23,11 +34,13 @@ class Thread:
         self.asked.append((model, lambda _: found(rate)))
 
     def answer(self) -> list[str]:
-        """All that was asked; the models."""
-        asked, self.asked = self.asked, []
-        for _, found in asked:
+        """All that was asked, and is asked when that is answered; the models."""
+        models = []
+        while self.asked:
+            model, found = self.asked.pop(0)
+            models.append(model)
             found(None)
-        return [model for model, _ in asked]
+        return models
 
 
 def tariff(thread: Thread | None) -> tuple[Tariff, Clock]:
@@ -91,24 +104,141 @@ def test_where_nothing_can_be_found_the_answer_is_none() -> None:
     assert answers[2] is not None
 
 
-def test_models_are_bounded_and_so_are_those_who_wait() -> None:
-    """The oldest rate makes way, and who comes when too many wait is answered without one."""
+def test_the_table_is_bounded() -> None:
+    """The rate that nobody has asked for longest makes way."""
     thread = Thread(dear=(2.0, 8.0))
-    made, clock = tariff(thread)
+    made, _ = tariff(thread)
     for number in range(RATES_MAX + 10):
         made.ask("openai", f"model-{number}", lambda rate: None)
+        thread.answer()
+        made.known("openai", "model-0")
+    assert made.known("openai", "model-0") is not None
+    assert made.known("openai", "model-10") is None
+    assert made.known("openai", "model-11") is not None
+
+
+def test_names_that_nobody_was_charged_for_push_out_none_that_somebody_was() -> None:
+    """A client makes up names while nobody uses the model; an hour later it makes way too."""
+    thread = Thread(m=(2.0, 8.0))
+    made, clock = tariff(thread)
+
+    def make_names_up() -> None:
+        for number in range(RATES_MAX + 1):
+            made.ask("openai", f"made-up-{clock.seconds()}-{number}", lambda rate: None)
+            thread.answer()
+
+    made.charge("openai", "m", "m", lambda rate: None)
     thread.answer()
-    assert made.known("openai", "model-9") is None
-    assert made.known("openai", "model-10") is not None
+    clock.advance(CHARGED_SECONDS)
+    made.charge("openai", "m", "m", lambda rate: None)
+    thread.answer()
+    for _ in range(2):
+        clock.advance(CHARGED_SECONDS / 3)
+        make_names_up()
+    assert "m" in {model for _, model in made._known}
+    clock.advance(CHARGED_SECONDS)
+    make_names_up()
+    assert "m" not in {model for _, model in made._known}
+
+
+def test_a_table_of_rates_in_use_is_bounded_too() -> None:
+    """Then the one makes way that was not asked for longest."""
+    thread = Thread(dear=(2.0, 8.0))
+    made, _ = tariff(thread)
+    for number in range(RATES_MAX + 1):
+        made.charge("openai", f"m-{number}", "m", lambda rate: None)
+        thread.answer()
+    assert len(made._known) == RATES_MAX
+    assert made.known("openai", "m-0") is None
+    assert made.known("openai", "m-1") is not None
+
+
+def test_those_who_wait_are_bounded() -> None:
+    """Who comes when too many wait is answered without a rate; there is room again when they are answered."""
+    thread = Thread(dear=(2.0, 8.0))
+    made, clock = tariff(thread)
     answers: list[Rate | None] = []
     for number in range(WAITING_MAX + 1):
-        made.ask("openai", f"new-{number}", answers.append)
+        made.ask("openai", f"new-{number % 8}", answers.append)
     clock.advance(0)
     assert answers == [None]
     thread.answer()
     assert len(answers) == WAITING_MAX + 1
     made.ask("openai", "one more", answers.append)
     assert thread.answer() == ["one more"]
+
+
+def test_the_thread_is_given_a_few_at_once_and_askers_take_turns() -> None:
+    """Names that one client makes up hold up its own, and beyond some of them it is told that there is no price."""
+    thread = Thread(dear=(2.0, 8.0))
+    made, clock = tariff(thread)
+    answers: list[Rate | None] = []
+    for number in range(AT_ONCE + NAMES_MAX + 3):
+        made.ask("openai", f"made-up-{number}", answers.append, "one")
+    assert len(thread.asked) == AT_ONCE
+    clock.advance(0)
+    assert answers == [None] * 3
+    made.ask("openai", f"made-up-{AT_ONCE + NAMES_MAX}", answers.append, "another")
+    made.ask("openai", f"made-up-{AT_ONCE + NAMES_MAX - 1}", answers.append, "another")
+    asked = thread.answer()
+    assert f"made-up-{AT_ONCE + NAMES_MAX}" in asked[: AT_ONCE + 2]
+    assert f"made-up-{AT_ONCE + NAMES_MAX - 1}" in asked[: AT_ONCE + 4]
+    assert len(asked) == len(set(asked)) == AT_ONCE + NAMES_MAX + 1
+    assert None not in answers[3:]
+
+
+def test_what_nobody_waits_for_any_more_is_not_looked_up() -> None:
+    """Calls that were cancelled, or have waited long enough; one that still waits is answered."""
+    thread = Thread(dear=(2.0, 8.0))
+    made, clock = tariff(thread)
+    answers: list[Rate | None] = []
+    cancels = [made.ask("openai", f"m-{number}", answers.append) for number in range(AT_ONCE + 10)]
+    made.ask("openai", f"m-{AT_ONCE + 9}", answers.append)
+    for cancel in cancels:
+        cancel()
+        cancel()
+    assert thread.answer() == [*(f"m-{number}" for number in range(AT_ONCE)), f"m-{AT_ONCE + 9}"]
+    assert len(answers) == 1
+    assert (made._waiting, made._asked, made._begun) == (0, {}, set())
+    made.look_up = None
+    made.ask("openai", "m", answers.append)()
+    clock.advance(0)
+    assert len(answers) == 1
+
+
+def test_a_call_that_is_over_is_charged_when_the_rush_is() -> None:
+    """The ledger was never lost, so that nobody says that it is back."""
+    thread = Thread(m=(2.0, 8.0))
+    made, clock = tariff(thread)
+    for number in range(WAITING_MAX):
+        made.ask("openai", f"made-up-{number % 8}", lambda rate: None)
+    answers: list[Rate | None] = []
+    made.charge("openai", "m-2", "m", answers.append)
+    clock.advance(0)
+    assert answers == []
+    thread.answer()
+    assert len(answers) == 1 and answers[0] is not None
+    assert not clock.getDelayedCalls()
+
+
+def test_a_call_that_is_over_is_charged_by_and_by() -> None:
+    """Nothing could be found, and then nobody asks: it is tried again all the same, as often as it takes."""
+    thread = Thread(m=(2.0, 8.0))
+    made, clock = tariff(thread)
+    thread.unreachable = True
+    answers: list[Rate | None] = []
+    made.charge("openai", "m", "m", answers.append)
+    for _ in range(3):
+        assert thread.answer() == ["m"]
+        assert (answers, thread.asked) == ([], [])
+        clock.advance(RETRY_SECONDS)
+    thread.unreachable = False
+    thread.asked.clear()
+    made._found(("openai", "m"), None)
+    clock.advance(RETRY_SECONDS)
+    thread.answer()
+    assert answers == [made.known("openai", "m")]
+    assert not clock.getDelayedCalls()
 
 
 def test_a_model_without_a_price_is_told_once() -> None:
@@ -118,7 +248,7 @@ def test_a_model_without_a_price_is_told_once() -> None:
     for _ in range(2):
         for number in range(TOLD_MAX + 5):
             made.ask("openai", f"model-{number}", lambda rate: None)
-        thread.answer()
+            thread.answer()
         clock.advance(KEPT_SECONDS)
     assert len(made._told) == TOLD_MAX
     made.ask("openai", "dear", lambda rate: None)

@@ -97,9 +97,9 @@ def test_counters_never_go_back(steps: list[tuple[int, str]]) -> None:
 def test_budgets_are_not_added_up() -> None:
     """All workers tell of the same ones: whoever knows of the most is right; and a dead one tells of none."""
 
-    def told(used: int, start: int = 10) -> Figures:
+    def told(used: int | None, start: int = 10) -> Figures:
         port = PortTallies("main", "openai")
-        port.budgets = {("port", ""): BudgetFigures(100, used, 0, 100 - used, 50, start, start + 10)}
+        port.budgets = {("port", ""): BudgetFigures(100, used, 0, 0, 50, start, start + 10)}
         port.budget_decision("port", "cap-reserved")
         return Figures({"main": port})
 
@@ -113,3 +113,6 @@ def test_budgets_are_not_added_up() -> None:
     totals.add_up()
     assert totals.ports["main"].budgets["port", ""].used == 7
     assert totals.ports["main"].budget_decisions == {("port", "cap-reserved"): 3}
+    totals.told(3, told(None))
+    totals.add_up()
+    assert totals.ports["main"].budgets["port", ""].used == 7

@@ -30,6 +30,9 @@ def test_headers_and_marks_say_the_same() -> None:
         (b"x-sim-usage", b"no"),
         (b"x-sim-big-line", b"99999999999"),
         (b"x-sim-pace", b"nan"),
+        (b"x-sim-cache", b"forget"),
+        (b"x-sim-tool", b"Read"),
+        (b"x-sim-tool", b'["Read"]'),
     ],
 )
 def test_a_misspelt_mode_is_an_error(name: bytes, value: bytes) -> None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import msgspec
+
 from awfproxy.report.turns.agent_events import Step
 from awfproxy.report.turns.calls import Call
 from awfproxy.report.turns.placements import METHODS, Method, Placement
@@ -88,6 +90,13 @@ class Board:
     def pair(self, place: int, stream: Stream, step: int, method: Method, *, sure: bool = True) -> None:
         """The call is this step of the log."""
         self.place(place, stream, stream.steps[step].turn, method, sure=sure, step=step)
+
+    def found(self, place: int, step: int) -> None:
+        """The placed call is this step of its stream; how it was placed stays."""
+        placed = self.placed[place]
+        assert placed is not None
+        self.placed[place] = msgspec.structs.replace(placed, step=step)
+        self.taken[placed.stream][step] = place
 
     def _model(self, name: str) -> str:
         known = self._models.get(name)

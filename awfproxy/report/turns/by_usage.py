@@ -81,6 +81,23 @@ def place_by_usage(board: Board) -> None:
                 _place(board, places, steps[key], enough)
 
 
+def find_steps(board: Board) -> None:
+    """Calls that were placed without their line of the log: a line of the same turn with the same counts is theirs."""
+    lines: dict[tuple[int, int, Key], list[int]] = defaultdict(list)
+    for stream in board.streams:
+        for number, step in enumerate(stream.steps):
+            key = None if step.usage is None else _all(step.usage)
+            if key is not None and board.taken[stream.place][number] is None:
+                lines[stream.place, step.turn, key].append(number)
+    for place, (call, placed) in enumerate(zip(board.calls, board.placed, strict=True)):
+        if placed is None or placed.step is not None or not call.exact:
+            continue
+        key = _all(call.usage)
+        found = None if key is None else lines.get((placed.stream, placed.turn, key))
+        if found:
+            board.found(place, found.pop(0))
+
+
 def _place(board: Board, places: list[int], steps: list[Place], enough: bool) -> None:
     pairs = []
     rivals: dict[int, int] = defaultdict(int)

@@ -22,7 +22,7 @@ from awfproxy.report.turns.by_fit import place_by_fit
 from awfproxy.report.turns.by_ids import place_by_ids
 from awfproxy.report.turns.by_order import place_by_order
 from awfproxy.report.turns.by_time import StreamTimes, place_by_session, place_by_time
-from awfproxy.report.turns.by_usage import place_by_usage
+from awfproxy.report.turns.by_usage import find_steps, place_by_usage
 from awfproxy.report.turns.calls import Call
 from awfproxy.report.turns.placements import Placement, Reason
 from awfproxy.report.turns.sessions import Session
@@ -38,6 +38,7 @@ def match(calls: Sequence[Call], sessions: Sequence[Session]) -> list[Placement 
     board = Board(calls, sessions)
     if board.streams:
         place_by_ids(board)
+        find_steps(board)
         estimate_skew(board)
         place_by_usage(board)
         place_by_order(board)

@@ -140,3 +140,20 @@ def test_another_agents_calls_are_not_taken_for_this_ones() -> None:
         step("1", 1, Usage(100, 0, None, 10)),
     )
     assert told(found) == {"a": "unlike"}
+
+
+def test_calls_that_named_their_turn_find_their_lines() -> None:
+    """The method stays; only a line of the same turn with the same counts is the call's, and each is taken once."""
+    turn = {"agent": "codex", "session": "s", "turn": "t1"}
+    found = placed(
+        [record(name, end, hints=turn) for name, end in (("a", 2), ("b", 3))]
+        + [record("c", 4, hints=turn, input_tokens=101)],
+        prompt(0, "t1"),
+        step("1", 2, Usage(100, 0, None, 10), turn_id="t1"),
+        prompt(5, "t2"),
+        step("2", 6, Usage(100, 0, None, 10), turn_id="t2"),
+    )
+    assert told(found) == dict.fromkeys("abc", (1, "turn-id"))
+    assert {name: each.step for name, each in found.items() if isinstance(each, Placement)} == {
+        "a": 0, "b": None, "c": None
+    }  # fmt: skip

@@ -1,0 +1,117 @@
+"""Conditions under which `awf logs analyze` fails: for CI.
+
+Rules: a condition that nobody can mean is refused before anything is read.  What has no price adds nothing to a cost;
+where nothing has one, an increase is that of the tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from awfproxy.core.toml_document import nearest
+from awfproxy.report.analysis.analysis import SEVERITIES, Analysis
+from awfproxy.report.analysis.codes import KINDS
+from awfproxy.report.analysis.comparison import Comparison
+from awfproxy.report.costs import PICO
+from awfproxy.report.figures import dollars
+
+#: characters of a condition
+GATE_MAX: Final = 64
+
+#: whether it holds, in a sentence; None: it does not
+_Check = Callable[[Analysis, Comparison | None], str | None]
+
+
+class GateError(ValueError):
+    """A condition that is none; the message is a sentence."""
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """One condition."""
+
+    text: str
+    check: _Check
+    #: it needs a comparison
+    compares: bool = False
+
+
+def gates_of(texts: Sequence[str]) -> list[Gate]:
+    """The conditions in the texts, each of which may have several, with commas between them.
+
+    :raises GateError: one is none
+    """
+    return [_gate(part.strip()) for text in texts for part in text.split(",") if part.strip()]
+
+
+def failed(gates: Sequence[Gate], analysis: Analysis, comparison: Comparison | None) -> list[str]:
+    """A sentence for each condition that holds."""
+    return [said for gate in gates if (said := gate.check(analysis, comparison)) is not None]
+
+
+def _gate(text: str) -> Gate:
+    if len(text) > GATE_MAX:
+        raise GateError(f"{text[:GATE_MAX]!r}... is no condition.")
+    if text in KINDS:
+        return Gate(text, lambda analysis, _: None if analysis.finding(text) is None else f"{text} was found.")
+    if text == "any":
+        return Gate(text, _any)
+    if text.startswith("severity:"):
+        return _of_severity(text)
+    if limit := _LIMIT.fullmatch(text):
+        return _above(text, limit[1], float(limit[2].replace("_", "")))
+    if limit := _INCREASE.fullmatch(text):
+        return _increased(text, float(limit[1]))
+    words = (*KINDS, "any", *(f"severity:{each}" for each in SEVERITIES), "tokens>N", "cost>N", "increase>N%")
+    raise GateError(f"{text!r} is no condition{nearest(text, words)}{'' if '?' in nearest(text, words) else '.'}")
+
+
+def _any(analysis: Analysis, comparison: Comparison | None) -> str | None:
+    del comparison
+    codes = [finding.code for finding in analysis.findings]
+    return f"found: {', '.join(codes)}." if codes else None
+
+
+def _of_severity(text: str) -> Gate:
+    word = text.partition(":")[2]
+    if word not in SEVERITIES:
+        raise GateError(f"{text!r} is no condition{nearest(word, SEVERITIES)}")
+    at_least = SEVERITIES[: SEVERITIES.index(word) + 1]
+
+    def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
+        del comparison
+        codes = [finding.code for finding in analysis.findings if finding.severity in at_least]
+        return f"{word} or above: {', '.join(codes)}." if codes else None
+
+    return Gate(text, check)
+
+
+def _above(text: str, what: str, limit: float) -> Gate:
+    def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
+        del comparison
+        if what == "tokens":
+            tokens = analysis.whole.tokens
+            return f"{tokens:,} tokens, more than {limit:,.0f}." if tokens > limit else None
+        pico = analysis.whole.pico
+        return f"{dollars(pico)}, more than ${limit:,g}." if pico > limit * PICO else None
+
+    return Gate(text, check)
+
+
+def _increased(text: str, percent: float) -> Gate:
+    def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
+        del analysis
+        increase = None if comparison is None else comparison.increase
+        if increase is None or increase * 100 <= percent:
+            return None
+        return f"{increase:.1%} more than before, which is above {percent:g}%."
+
+    return Gate(text, check, True)
+
+
+#: ``tokens>1_000_000``, ``cost>2.50``
+_LIMIT: Final = re.compile(r"(tokens|cost)\s*>\s*\$?([0-9][0-9_]{0,17}(?:\.[0-9]{1,9})?)")
+_INCREASE: Final = re.compile(r"increase\s*>\s*([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*%")

@@ -1,0 +1,77 @@
+"""Conditions for CI: what they mean, and what is none."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from awfproxy.report.analysis.comparison import Comparison
+from awfproxy.report.analysis.gates import GateError, failed, gates_of
+from tests.report.analysis.traffic import PATTERNS, Agent, analysed, growing
+
+
+def fails(condition: str, seed: int = 1) -> list[str]:
+    return failed(gates_of([condition]), analysed(growing(random.Random(seed))), None)
+
+
+@pytest.mark.parametrize("code", sorted(PATTERNS))
+def test_a_code_is_a_condition(code: str) -> None:
+    """It holds where that is found, and only there."""
+    dice = random.Random(1)
+    assert failed(gates_of([code]), analysed(PATTERNS[code](dice)), None)
+    assert not failed(gates_of([code]), analysed(Agent(dice).work(5).records), None)
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("any", True),
+        ("severity:high", True),
+        ("severity:low", True),
+        ("tokens>1", True),
+        ("tokens>1_000_000_000", False),
+        ("cost>0", True),
+        ("cost>$0.01", True),
+        ("cost > 1000000", False),
+        ("paid-retries", False),
+        ("paid-retries, any", True),
+        ("", False),
+    ],
+)
+def test_conditions(condition: str, holds: bool) -> None:
+    """Of calls in which context grows."""
+    assert bool(fails(condition)) == holds
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["context-grow", "severity:higher", "tokens>", "tokens>-1", "cost>many", "increase>10", "cost<1", "x" * 500, "any;any"],
+)
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    """Before anything is read, and in a short sentence."""
+    with pytest.raises(GateError) as caught:
+        gates_of([text])
+    assert len(str(caught.value)) < 600
+
+
+def test_a_slip_is_told_what_was_meant() -> None:
+    """The nearest code."""
+    with pytest.raises(GateError, match="did you mean `context-growth`"):
+        gates_of(["context-grow"])
+
+
+def test_an_increase_needs_something_before() -> None:
+    """It goes by cost, by tokens where nothing has a price, and holds above the share, not at it."""
+    dice = random.Random(1)
+    before = Agent(dice).work(6).records
+    more = [*before, *(dict(record, request_id=record["request_id"] + "x") for record in before)]
+    (gate,) = gates_of(["increase>99.9%"])
+    assert gate.compares
+    for costs in ({}, {"costs": None}):
+        comparison = Comparison(analysed(before, **costs), analysed(more, **costs))
+        assert comparison.increase == pytest.approx(1.0)
+        assert failed([gate], analysed(more), comparison)
+        assert not failed(gates_of(["increase>100%"]), analysed(more), comparison)
+    assert Comparison(analysed([]), analysed(more)).increase is None
+    assert not failed([gate], analysed(more), Comparison(analysed([]), analysed(more)))
