@@ -129,11 +129,14 @@ class _Pass:
             self._end(step)
             return
         analysis.of_conversations += 1
+        growth.seen(conversation, step)
         last = conversation.last
-        if last is not None and told_again.sent_again(step, last):
-            if not last.whole and not told_again.retried(board, step, last, limits):
-                told_again.aborted(board, last, limits)
-            board.finish(last)
+        if last is not None and told_again.same_request(step, last):
+            # Whoever is asked: the conversation has not gone on, and its tools are told again.
+            if last.whole or not (told_again.sent_again(step, last) and told_again.retried(board, step, last, limits)):
+                self._end(last)
+            else:
+                board.finish(last)
         else:
             if step.exact and step.prompt is not None:
                 if step.whole:

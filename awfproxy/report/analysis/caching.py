@@ -54,7 +54,7 @@ def prefix_broken(board: Board, conversation: Conversation, step: Step, limits: 
         )  # fmt: skip
     if switched and len(caches) >= CACHES_MAX:
         del caches[next(iter(caches))]
-    caches[step.model] = Cached(step, read + (written or 0), kept_an_hour(step))
+    caches[step.model] = Cached(step, read + (written or 0))
 
 
 def _cause(cached: Cached, step: Step, limits: Thresholds) -> tuple[str, int]:
@@ -67,7 +67,7 @@ def _cause(cached: Cached, step: Step, limits: Thresholds) -> tuple[str, int]:
             return "tools", seconds
         if before.system_hash != now.system_hash:
             return "system", seconds
-    kept = max(HOUR, limits.cache_seconds) if cached.hour else limits.cache_seconds
+    kept = max(HOUR, limits.cache_seconds) if kept_an_hour(cached.end) else limits.cache_seconds
     return ("idle" if idle is not None and idle >= kept else "unknown"), seconds
 
 

@@ -48,6 +48,10 @@ ESTIMATED_SHARE: Final = "estimated-share"
 CAP_REFUSALS: Final = "cap-refusals"
 
 _WHOLE: Final = "At stake and saved is the whole call."
+_CALLED_AGAIN: Final = (
+    "Where all calls of a turn are such, the whole prompt of the request that carries them; else their part of what "
+    "the turn added to the prompt. What later requests pay for it again is not counted."
+)
 
 KINDS: Final[dict[str, Kind]] = {
     CONTEXT_GROWTH: Kind(
@@ -64,8 +68,7 @@ KINDS: Final[dict[str, Kind]] = {
         "Tools called again with the same result",
         "In one conversation a tool is called {repeated_calls} times or more with the same arguments, and gives the "
         "same result.",
-        "Where all calls of a turn are such, the whole prompt of the request that carries them; else their part of "
-        "what the turn added to the prompt. What later requests pay for it again is not counted.",
+        _CALLED_AGAIN,
         "90 %: both hashes are the same.",
         "Have the agent keep results in notes, answer repeated calls from a cache in the tool, and say in the "
         "instructions that nothing is polled without a pause.",
@@ -74,7 +77,7 @@ KINDS: Final[dict[str, Kind]] = {
         "The same read again",
         "In one conversation a tool that reads files is called {reread_calls} times or more with the same arguments, "
         "and gives the same result.",
-        "As for repeated-tool-calls.",
+        _CALLED_AGAIN,
         "90 %: both hashes are the same.",
         "Say in the instructions that a file which was read and not changed is still in the context; give line "
         "ranges; keep conversations short, so that nothing is forgotten.",
@@ -125,9 +128,10 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     PAID_RETRIES: Kind(
         "Paid for twice: sent again after a failure",
-        "The same request of a conversation comes again within {retry_seconds} seconds after one that failed or was "
-        "given up, and that one used tokens.",
-        _WHOLE,
+        "The same request of a conversation comes again, to the same port, API and model, within {retry_seconds} "
+        "seconds after one that failed or was given up, and that one used tokens.",
+        "At stake is the whole failed call. Saved is the whole call, less what the retry would have paid more, had it "
+        "not found in the cache what the failed one brought there.",
         "90 % with the provider's figures, 60 % with estimated ones.",
         "Give the client a longer timeout than the model needs, stream, and have it retry only what failed before "
         "the model began.",

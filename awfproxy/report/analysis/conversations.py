@@ -38,15 +38,14 @@ class Cached(msgspec.Struct, frozen=True):
     #: the call, which is not kept itself
     end: Step
     tokens: int
-    hour: bool
 
 
 class Conversation:
     """One conversation, between its calls."""
 
     __slots__ = (
-        "answers", "caches", "called", "calls", "fetching", "first_prompt", "growth", "key", "last", "messages",
-        "number", "retrieval", "uncached", "uncached_calls",
+        "answers", "caches", "called", "calls", "fetching", "first_prompt", "growth", "key", "largest_prompt", "last",
+        "messages", "number", "retrieval", "uncached", "uncached_calls",
     )  # fmt: skip
 
     def __init__(self, key: Key, number: int) -> None:
@@ -59,6 +58,8 @@ class Conversation:
         self.messages: int | None = None
         self.calls = 0
         self.first_prompt: int | None = None
+        #: tokens, by the provider's final figures; 0: none had any
+        self.largest_prompt = 0
         #: by call and result (64 bits of a hash of both), how often it was made
         self.called: dict[int, int] | None = None
         #: by model

@@ -15,6 +15,12 @@ from awfproxy.report.analysis.thresholds import Thresholds
 SURE: Final = 60
 
 
+def seen(conversation: Conversation, step: Step) -> None:
+    """Takes note of how long its prompts get, of requests that are sent again too."""
+    if step.exact and step.prompt is not None and step.prompt > conversation.largest_prompt:
+        conversation.largest_prompt = step.prompt
+
+
 def grown(conversation: Conversation, step: Step, limits: Thresholds) -> None:
     """Looks whether the prompt is longer than it should be; its figures are the provider's final ones."""
     if step.prompt is None:
@@ -37,5 +43,5 @@ def conversation_done(board: Board, conversation: Conversation) -> None:
     group = conversation.growth
     if group is None or group.example is None:
         return
-    largest = group.example.prompt or 0
-    board.conclude(group, SURE, first_prompt=conversation.first_prompt or 0, largest_prompt=largest)
+    first, largest = conversation.first_prompt or 0, conversation.largest_prompt
+    board.conclude(group, SURE, first_prompt=first, largest_prompt=largest)

@@ -57,6 +57,7 @@ class Hints(msgspec.Struct, gc=False):
 class PlainLine(PlainRow):
     """A record whose price is its counts times its model's rates."""
 
+    path: str | None = None
     status: int | None = None
     duration_ms: float | None = None
     hints: Hints | None = None
@@ -65,6 +66,7 @@ class PlainLine(PlainRow):
 class Line(Row):
     """Any other record."""
 
+    path: str | None = None
     status: int | None = None
     duration_ms: float | None = None
     hints: Hints | None = None
@@ -140,6 +142,15 @@ class Step:
         written = min(tokens - fresh, self.written or 0)
         rest = tokens - fresh - written
         return fresh * self.rates.input + written * self.rates.cache_write + rest * self.rates.cache_read
+
+    def more_without(self, before: Step) -> int:
+        """Pico-dollars that this call would have cost more, had the one before not brought to the cache what this one
+        read from there.  What the other is not known to have read from it counts as brought."""
+        if self.rates is None:
+            return 0
+        brought = max(min(self.read or 0, before.prompt or 0) - (before.read or 0), 0)
+        paid = self.rates.cache_write if before.written else self.rates.input
+        return brought * (paid - self.rates.cache_read)
 
     def seconds_after(self, other: Step) -> float | None:
         """From the other's end to this one's admission; None: one of them is not known."""

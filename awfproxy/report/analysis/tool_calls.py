@@ -153,13 +153,8 @@ class Retrieved(Group):
         self.tool = self.tool or tool
         self.recurring += recurring
         self.first += not recurring
-        missed = 0
-        if step.rates is not None:
-            # Without the call before it, this one would not find in the cache what that one brought there.
-            brought = min(step.read or 0, (asking.prompt or 0) - (asking.read or 0))
-            paid = step.rates.cache_write if asking.written else step.rates.input
-            missed = brought * (paid - step.rates.cache_read)
-        self.claim(asking, asking.claim(asking.tokens, asking.cost, asking.tokens, asking.cost - missed))
+        saved = asking.cost - step.more_without(asking)
+        self.claim(asking, asking.claim(asking.tokens, asking.cost, asking.tokens, saved))
 
 
 def conversation_done(board: Board, conversation: Conversation, limits: Thresholds) -> None:

@@ -55,6 +55,18 @@ def test_growth_is_what_is_above_the_threshold(dice: random.Random) -> None:
     assert finding.cases == 1
 
 
+def test_the_largest_prompt_is_not_that_of_the_dearest_call(dice: random.Random) -> None:
+    """The last call reads the longest prompt from the cache; one before it paid for all of a shorter one."""
+    agent = Agent(dice, prompt=8_000)
+    for cached in (None, None, 90_000, 0, None):
+        agent.cached = agent.cached if cached is None else cached
+        agent.call(adds=30_000)
+        agent.use("Bash")
+    finding = next(each for each in analysed(agent.records).findings if each.code == "context-growth")
+    assert finding.evidence[0].request_ids == (agent.records[3]["request_id"],)
+    assert finding.evidence[0].figures["largest_prompt"] == 8_000 + 4 * 30_000
+
+
 def test_a_long_first_prompt_is_no_growth(dice: random.Random) -> None:
     """Three times as much is allowed."""
     assert none(Agent(dice, prompt=100_000).work(12).records)
@@ -278,6 +290,84 @@ def test_a_retry_is_paid_for_twice(dice: random.Random) -> None:
     finding = the(analysed(agent.work(20).records), "paid-retries")
     assert finding.cases == 2 and finding.sure == 90
     assert finding.amounts.saved_pico == finding.amounts.pico > 0
+
+
+def test_a_retry_gets_back_what_it_reads_from_the_cache(dice: random.Random) -> None:
+    """What the failed call wrote is not lost: only what the retry would have paid as well is."""
+    agent = Agent(dice).work(20)
+    failed = agent.call(adds=30_000, output=10, outcome="upstream_cut", usage_source="partial")
+    agent.cached = agent.prompt - 8
+    agent.call(adds=0)
+    finding = the(analysed(agent.records), "paid-retries")
+    written = failed["cache_write_tokens"]
+    # Sonnet 4.5: $3.75 a million tokens written, $0.30 read
+    assert written > 29_000
+    assert finding.amounts.pico - finding.amounts.saved_pico == written * 3_450_000
+    assert finding.amounts.saved_pico > 0
+    assert finding.amounts.saved_tokens == finding.amounts.tokens == agent.prompt + 10
+
+
+def test_attempts_get_back_no_more_than_was_brought(dice: random.Random) -> None:
+    """Of three attempts the first wrote the cache and the second read it: the third gives nothing back for that one."""
+    agent = Agent(dice).work(20)
+    agent.call(adds=30_000, output=10, outcome="upstream_cut", usage_source="partial")
+    agent.cached = agent.prompt - 8
+    second = agent.call(adds=0, output=10, outcome="upstream_cut", usage_source="partial")
+    agent.call(adds=0)
+    finding = the(analysed(agent.records), "paid-retries")
+    of_second = next(each for each in finding.evidence if each.request_ids[0] == second["request_id"])
+    # $0.30 a million tokens read, $3.75 the written ones, $15 the generated ones
+    assert of_second.saved_pico == second["cache_read_tokens"] * 300_000 + 8 * 3_750_000 + 10 * 15_000_000
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"provider": "openai", "model": "gpt-5.2-2025-12-11", "port": "openai", "path": "/v1/chat/completions"},
+        {"port": "anthropic-2"},
+        {"model": "claude-haiku-4-5-20251001"},
+        {"path": "/v1/chat/completions"},
+    ],
+    ids=["provider", "port", "model", "api"],
+)
+def test_the_same_question_to_somebody_else_is_no_retry(dice: random.Random, other: dict[str, Any]) -> None:
+    """The first call was given up; nothing says that the other one is there because of it."""
+    agent = Agent(dice).work(20)
+    agent.call(adds=0, outcome="client_left", usage_source="partial")
+    agent.call(adds=0, **other)
+    assert the(analysed(agent.records), "aborted-but-billed").cases == 1
+
+
+@pytest.mark.parametrize("other", [{"provider": "openai", "port": "openai"}, {"model": "claude-haiku-4-5-20251001"}])
+def test_asking_somebody_else_too_repeats_no_calls_of_tools(dice: random.Random, other: dict[str, Any]) -> None:
+    """Two that are asked the same each time, both with success."""
+    agent = Agent(dice)
+    for _ in range(5):
+        agent.call()
+        agent.call(adds=0, **other)
+        agent.use("Bash")
+    assert none(agent.records)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({"model": "claude-sonnet-4-5"}, {}),
+        ({"model": "unknown"}, {}),
+        (
+            {"path": "/v1beta/models/gemini-2.5-pro:streamGenerateContent"},
+            {"path": "/v1beta/models/gemini-2.5-pro:generateContent"},
+        ),
+        ({"path": "/of/nobody"}, {"path": "/of/nobody"}),
+    ],
+    ids=["alias", "no model", "not as a stream", "unknown API"],
+)
+def test_a_retry_may_be_written_otherwise(dice: random.Random, first: dict[str, Any], again: dict[str, Any]) -> None:
+    """A call that was cut off has the request's name of the model; and a client may give up streaming."""
+    agent = Agent(dice).work(20)
+    agent.call(adds=0, outcome="client_left", usage_source="partial", **first)
+    agent.call(adds=0, **again)
+    assert the(analysed(agent.records), "paid-retries").cases == 1
 
 
 def test_a_retry_that_comes_late_is_none(dice: random.Random) -> None:
