@@ -2,9 +2,11 @@
 
 Rules: every subcommand imports what it needs when it runs, so that `awf --help` answers at once; Twisted is never
 imported here.  Figures go to standard output, remarks to standard error.  Exit codes: 0 fine; 1 nothing found, or what
-was checked is not right; 2 the command was not understood.
+was checked is not right, or the output could not be written; 2 the command was not understood.
 """
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from awfproxy.core.settings import Settings
 
 NOTHING_FOUND = 1
+#: why an output that is open takes no more: disk full, quota used up, file too large
+_UNWRITABLE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 _config = click.option(
     "--config",
@@ -140,9 +144,26 @@ def _shown(text: str) -> str:
 
 def main() -> None:
     """The entry point of the console script."""
-    # A reader that leaves early (`awf ... | head`) is no error worth a traceback.
     try:
         awf(prog_name="awf")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(NOTHING_FOUND)
+        # A reader that leaves early (`awf ... | head`) is no error worth a word.
+        _end_without_output()
+    except OSError as error:
+        # Those about files name them, and are told where the files are opened.
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        with contextlib.suppress(OSError):  # standard error may be on the same disk
+            print(f"Not written: {error.strerror}.", file=sys.stderr, flush=True)
+        _end_without_output()
+
+
+def _end_without_output() -> NoReturn:
+    # What is still in the buffers would fail once more at the interpreter's end, with another exit code.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(NOTHING_FOUND)

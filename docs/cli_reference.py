@@ -11,7 +11,8 @@ INTRODUCTION = """\
 Made from `awf --help` by `make docs`; do not edit.
 
 Figures go to standard output, remarks to standard error. Exit codes: 0 fine; 1 nothing found, or what was checked is
-not right; 2 the command was not understood. No subcommand needs the running proxy.
+not right, or the output could not be written; 2 the command was not understood.
+No subcommand needs the running proxy.
 """
 
 

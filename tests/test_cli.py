@@ -168,3 +168,15 @@ def test_the_reference_is_complete() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert (ROOT / "docs" / "cli.md").read_text() == module.page()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's full device")
+@pytest.mark.parametrize("arguments", [("version",), ("--help",), ("logs", "summary"), ("logs", "turns", "--output", "-")])
+def test_a_full_disk_is_told_in_a_line(arguments: tuple[str, ...], records: Path) -> None:
+    """No traceback, and not the interpreter's own exit code for what it could not flush."""
+    command = [sys.executable, "-m", "awfproxy", *arguments, *([str(records)] if arguments[0] == "logs" else [])]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60)
+        assert (done.returncode, done.stderr.splitlines()[-1]) == (1, b"Not written: No space left on device.")
+        assert b"Traceback" not in done.stderr
+        assert subprocess.run(command, cwd=ROOT, stdout=full, stderr=full, timeout=60).returncode == 1

@@ -81,6 +81,8 @@ def analyze(
     compares = bool(compare or compare_run)
     if not compares and any(gate.compares for gate in gates):
         raise click.UsageError("--fail-on increase needs --compare or --compare-run.")
+    if no_cost and any(gate.of_money for gate in gates):
+        raise click.UsageError("--fail-on cost and --no-cost exclude each other.")
     wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)

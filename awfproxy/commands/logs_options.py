@@ -158,6 +158,22 @@ def progress(files: Sequence[str]) -> Iterator[Callable[[int], None] | None]:
         yield lambda done: bar.update(task, completed=done)
 
 
+def keep_sources(target: str | None, read: Iterable[str | None]) -> None:
+    """Ends the command where it would write over what it reads.
+
+    :param target: where it writes; None or "-": into no file
+    :param read: paths of files, "-" for standard input, None for what was not given
+    :raises click.UsageError: the target is one of them
+    """
+    from awfproxy.report.writing import source_at
+
+    if target is None or target == "-":
+        return
+    source = source_at(target, (path for path in read if path is not None))
+    if source is not None:
+        raise click.UsageError(f"{shown(target)} is read here: write to another file.")
+
+
 def remark(lines: Iterable[str]) -> None:
     """Sentences to standard error."""
     for line in lines:

@@ -73,16 +73,19 @@ def reprice(
 
     "before" is the price that was in force when a call was made; "after" that of --at, --prices and --as, or, without
     any of them, of now. Tokens stay as they are: another model would have used others. The difference is over the
-    calls that have both prices.
+    calls that have both prices. Exits 1 if an --as is for none of the calls.
     """
     from awfproxy.report.escaping import write_out
     from awfproxy.report.repricing import Rename, Repricing
     from awfproxy.report.repricing_forms import FORMS
+    from awfproxy.report.summary import files_of as records_of
     from awfproxy.report.token_usage import files_of
-    from awfproxy.report.turns.writing import encoded, write
+    from awfproxy.report.turns.writing import encoded
+    from awfproxy.report.writing import write
 
     wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
+    common.keep_sources(output, [*records_of(sources), prices, config])
     now = time.time()
     moment_of = _moment(at, now) if at is not None else None if prices or renames else now
     before = _pricing(config, None, now, None, ())
@@ -96,7 +99,7 @@ def reprice(
             sys.stdout.buffer.flush()
         elif output is not None:
             try:
-                write(lines, output)
+                write(encoded(lines), output)
             except OSError as error:
                 common.refuse([f"{output}: not written: {error.strerror or error}."])
         else:
@@ -105,11 +108,13 @@ def reprice(
     common.remark(report.remarks.sentences())
     if not report.groups:
         common.refuse([f"There are no token usage records{' that were asked for' if wanted else ''} there."])
-    if output == "-":
-        return
-    write_out([FORMS[form](report, common.width())])
-    if output is not None:
-        common.remark([f"Written to {output}."])
+    if output != "-":
+        write_out([FORMS[form](report, common.width())])
+        if output is not None:
+            common.remark([f"Written to {output}."])
+    if idle := after.idle:
+        common.remark(f"--as {pattern}={other}: there is no call that it is for." for pattern, other in idle)
+        sys.exit(common.NOTHING_FOUND)
 
 
 def _moment(text: str, now: float) -> float:

@@ -68,9 +68,11 @@ def turns(
     The turns are written to token-usage-by-turn.jsonl too, whole and then renamed.
     """
     from awfproxy.report.escaping import write_out
+    from awfproxy.report.summary import files_of
     from awfproxy.report.turns.report import turns as report_turns
     from awfproxy.report.turns.turn_tables import shown
-    from awfproxy.report.turns.writing import encoded, place_of, write
+    from awfproxy.report.turns.writing import FILE_NAME, encoded, place_of
+    from awfproxy.report.writing import write
 
     if no_output and output is not None:
         raise click.UsageError("--output and --no-output exclude each other.")
@@ -81,7 +83,14 @@ def turns(
     report = report_turns(
         sources, agent_logs, {kind: files for kind, files in sides.items() if files}, filters=wanted, costs=costs
     )
+    place = None if no_output else output or place_of(sources)
+    named = (path for files in (agent_logs, *sides.values()) for path in files)
+    read = [*files_of(sources), *named, *report.agent_logs, prices, config]
+    # What an earlier run wrote may well be among the files of a folder or of a shell's pattern.
+    common.keep_sources(place, [path for path in read if path and os.path.basename(path) != FILE_NAME])
     common.remark(report.remarks)
+    if not report.told:
+        sys.exit(common.NOTHING_FOUND)
     if not report.found:
         asked = " that were asked for" if wanted else ""
         common.refuse([f"There are no token usage records{asked} there."])
@@ -90,11 +99,10 @@ def turns(
         sys.stdout.buffer.flush()
         return
     write_out([shown(report.rows, form, common.width())])
-    if no_output:
+    if place is None:
         return
-    place = output or place_of(sources)
     try:
-        write(report.rows, place)
+        write(encoded(report.rows), place)
     except OSError as error:
         common.refuse([f"{place}: not written: {error.strerror or error}."])
     common.remark([f"Written to {place}."])

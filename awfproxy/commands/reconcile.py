@@ -138,7 +138,9 @@ def reconcile(
             )
     common.remark([*report.faults.lines(), *report.remarks.sentences()])
     if not report.found:
-        common.refuse([*report.notes, "There is nothing to compare."])
+        that = " that were asked for" if wanted else ""
+        none = [] if report.calls else [f"There are no token usage records{that} there."]
+        common.refuse([*report.notes, *none, "There is nothing to compare."])
     write_out([FORMS[form](report, common.width())])
     if not report.agrees:
         sys.exit(common.NOTHING_FOUND)

@@ -53,12 +53,13 @@ def report(
     from awfproxy.report.html.gathering import Gathered
     from awfproxy.report.html.page import page
     from awfproxy.report.html.sources import Sources
-    from awfproxy.report.html.writing import write
+    from awfproxy.report.writing import write
 
     wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     named = common.paths_or_logs(paths, config, os.environ)
     gathered = Gathered(None if no_cost else common.costs_of(config, prices, os.environ), wanted)
     with Sources(named, turns) as sources:
+        common.keep_sources(target, [*named, *sources.records, *sources.turns, prices, config])
         with common.progress(sources.records) as progress:
             gathered.read(sources.records, sources.turns, progress=progress)
         common.remark(gathered.summary.remarks.sentences())
@@ -78,7 +79,7 @@ def report(
         sys.stdout.buffer.flush()
         return
     try:
-        write(text, target)
+        write([text.encode()], target)
     except OSError as error:
         common.refuse([f"{target}: not written: {error.strerror or error}."])
     common.remark([f"Written to {target}, {len(text.encode()) / 1024:,.0f} KB."])

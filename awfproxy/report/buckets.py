@@ -122,10 +122,14 @@ class Bucket:
         self._settled = tuple(before + (count or 0) for before, count in zip(self._settled, counts, strict=True))
 
     @property
-    def all_tokens(self) -> int | None:
-        """Everything read and written; None: not known."""
-        everything = self.all_input_tokens
-        return None if everything is None or "output_tokens" in self.facts.unknown else everything + self.output_tokens
+    def known_tokens(self) -> int:
+        """What is known of everything read and written; where `whole` is not set, at least so many."""
+        return (self.all_input_tokens or 0) + (0 if "output_tokens" in self.facts.unknown else self.output_tokens)
+
+    @property
+    def whole(self) -> bool:
+        """Whether its calls reported both what was read and what was written."""
+        return not {"input_tokens", "output_tokens"}.intersection(self.facts.unknown)
 
     @property
     def all_input_tokens(self) -> int | None:

@@ -165,16 +165,43 @@ def reason_of(error: BaseException) -> str:
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """What is in a file, gzip or zstd or plain, by its first bytes; has `peek`."""
+    """What is in a file, gzip or zstd or plain, by its first bytes; has `peek` and `read1`.
+
+    Of a file that breaks off everything is given that can be decoded, then reading raises one of
+    `broken_file_errors`.
+    """
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast("io.RawIOBase", file), BUFFER)
     start = buffered.peek(4)[:4]
     if start.startswith(_GZIP):
-        return cast("IO[bytes]", io.BufferedReader(gzip.GzipFile(fileobj=buffered), BUFFER))
+        return _as_it_comes(gzip.GzipFile(fileobj=buffered))
     if start == _ZSTD:
         zstd = _zstd()
         options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
-        return cast("IO[bytes]", io.BufferedReader(zstd.ZstdFile(buffered, options=options), BUFFER))
+        return _as_it_comes(zstd.ZstdFile(buffered, options=options))
     return buffered
+
+
+class _Pieces(io.RawIOBase):
+    """What a decompressing file gives at one look.
+
+    Its `readinto` would go on until the buffer is full, and where the file breaks off before, throw away what is in it.
+    """
+
+    def __init__(self, file: Any) -> None:
+        #: has `read1`
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        piece = self._file.read1(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _as_it_comes(file: Any) -> IO[bytes]:
+    return cast("IO[bytes]", io.BufferedReader(_Pieces(file), BUFFER))
 
 
 def _zstd() -> Any:

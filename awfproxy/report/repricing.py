@@ -58,7 +58,9 @@ class Pricing:
         self._prices = prices
         self._now = now
         self._at = at
-        self._renames = [(re.compile(translate(each.pattern), re.IGNORECASE), each.model) for each in renames]
+        self._renames = [(re.compile(translate(each.pattern), re.IGNORECASE), each) for each in renames]
+        #: renames that no model has had yet, in their order
+        self.idle = list(dict.fromkeys(renames))
         self._names: dict[str, str] = {}
         self._kept: dict[tuple[str, str, str | None], Price | None] = {}
 
@@ -76,7 +78,10 @@ class Pricing:
             return name
         found = self._names.get(name)
         if found is None:
-            found = next((model for pattern, model in self._renames if pattern.match(name)), name)
+            rename = next((rename for pattern, rename in self._renames if pattern.match(name)), None)
+            if rename in self.idle:
+                self.idle.remove(rename)
+            found = name if rename is None else rename.model
             if len(self._names) < KEPT_MAX:
                 self._names[name] = found
         return found

@@ -15,7 +15,7 @@ from awfproxy.report.escaping import markdown_code, visible
 from awfproxy.report.figures import LEAST, NOT_SAID, UNKNOWN, dollars, some_of
 from awfproxy.report.reading import many
 from awfproxy.report.repricing import DIGITS, Named, Repriced, Repricing
-from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 
 SCHEMA: Final = "report-reprice/v1.0.0"
 #: rows in markdown; models that are named in a sentence
@@ -99,7 +99,7 @@ def _priced_name(named: Named, when: str) -> str | None:
 
 
 def _pretty(report: Repricing, width: int | None) -> str:
-    return pretty(_table(report), width) + "".join(f"{note}\n" for note in _notes(report, visible))
+    return pretty(_table(report), width) + sentences(_notes(report, visible), width)
 
 
 def _markdown(report: Repricing, width: int | None) -> str:

@@ -15,7 +15,7 @@ from awfproxy.report.figures import NOT_SAID, UNKNOWN, share
 from awfproxy.report.percentiles import ERROR, Percentiles
 from awfproxy.report.reading import many
 from awfproxy.report.summary import Port, Summary, Tally
-from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 from awfproxy.report.token_usage import View
 from awfproxy.report.token_usage_forms import facts, notes, table_of
 from awfproxy.report.token_usage_forms import whole as whole_of
@@ -139,12 +139,12 @@ def _head(report: Summary) -> str:
 
 
 def _pretty(report: Summary, view: View) -> str:
-    parts = [f"{_head(report)}.\n"] if report.whole.requests else []
+    parts = [sentences([f"{_head(report)}."], view.width)] if report.whole.requests else []
     parts += [f"{section.title}\n\n{pretty(section.table, view.width)}" for section in _sections(report)]
     if report.usage.found:
         parts.append(f"Tokens\n\n{pretty(table_of(report.usage, view), view.width)}")
     last = [*_remarks(report), *(notes(report.usage, visible) if report.usage.found else ())]
-    return "\n".join([*parts, "".join(f"{line}\n" for line in last)])
+    return "\n".join([*parts, sentences(last, view.width)])
 
 
 def _markdown(report: Summary, view: View) -> str:

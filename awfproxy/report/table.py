@@ -7,7 +7,8 @@ because a cut one could be taken for another.
 
 import csv
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -104,7 +105,21 @@ def pretty(table: Table, width: int | None = None) -> str:
     text = "\n".join(line.rstrip() for line in out.getvalue().strip("\n").splitlines()) + "\n"
     kept = {column.title for column in shown.columns}
     dropped = [title for title in titles if title not in kept]
-    return text + (f"Not shown, for want of room: {', '.join(dropped)}.\n" if dropped else "")
+    return text + sentences([f"Not shown, for want of room: {', '.join(dropped)}."] if dropped else [], width)
+
+
+def sentences(lines: Iterable[str], width: int | None = None) -> str:
+    """Sentences below a table, each from a new line on and folded between words.
+
+    :param lines: harmless in a terminal
+    :param width: columns that the terminal has; None: a line for each
+    """
+    if width is None:
+        return "".join(f"{line}\n" for line in lines)
+    # A name stays in one piece, or it could be taken for two.
+    return "".join(
+        f"{textwrap.fill(line, max(width, 1), break_long_words=False, break_on_hyphens=False)}\n" for line in lines
+    )
 
 
 def _least(columns: Sequence[Column], widths: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ from awfproxy.report.escaping import markdown_code, visible
 from awfproxy.report.figures import LEGEND, NOT_SAID, count, money, share, some_of, usd
 from awfproxy.report.reading import many
 from awfproxy.report.rows import COUNTS
-from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 from awfproxy.report.token_usage import TokenUsage, View
 from awfproxy.report.totals import SOURCES, Group, Key, Totals
 
@@ -143,7 +143,7 @@ def whole(report: TokenUsage) -> Table:
 
 
 def _pretty(report: TokenUsage, view: View) -> str:
-    return pretty(table_of(report, view), view.width) + "".join(f"{line}\n" for line in notes(report, visible))
+    return pretty(table_of(report, view), view.width) + sentences(notes(report, visible), view.width)
 
 
 def _markdown(report: TokenUsage, view: View) -> str:

@@ -51,9 +51,9 @@ class Sum(msgspec.Struct):
     """A count over several calls."""
 
     known: int = 0
-    #: calls that reported it
+    #: calls that reported it, or a part of it
     calls: int = 0
-    #: calls that did not
+    #: calls that did not report all of it
     unknown: int = 0
 
     def add(self, count: int, calls: int, unknown: int = 0) -> None:
@@ -102,11 +102,12 @@ class Totals:
                 total.add(bucket.reasoning_tokens, bucket.reasoning_calls, calls - bucket.reasoning_calls)
             else:
                 total.add(getattr(bucket, name), calls)
-        everything = bucket.all_tokens
-        self.total.add(everything or 0, *((0, calls) if everything is None else (calls, 0)))
+        known, whole = bucket.known_tokens, bucket.whole
+        # What is known of a call is a part of the sum, also where not all of it is.
+        self.total.add(known, calls if whole or known else 0, 0 if whole else calls)
         self.unpriced += bucket.unpriced
         priced = calls - bucket.unpriced
-        if "input_tokens" in facts.unknown or "output_tokens" in facts.unknown:
+        if not whole:
             # What is known of them has a price, and is a part of the whole.
             self.cost.add(bucket.cost, priced if bucket.cost else 0, calls)
         else:
@@ -309,7 +310,7 @@ class Grouped:
             if bucket.unpriced:
                 sums = found.setdefault((facts.provider, facts.model), [0, 0])
                 sums[0] += bucket.unpriced
-                sums[1] += bucket.all_tokens or 0
+                sums[1] += bucket.known_tokens
         told = [(*key, calls, tokens) for key, (calls, tokens) in found.items()]
         return sorted(told, key=lambda each: (-each[3], -each[2], named(each[:2])))
 

@@ -56,6 +56,15 @@ def test_exit_codes_of_reconcile(files: Path) -> None:
         assert code(*wrong) == 2
 
 
+def test_without_a_record_there_is_nothing_to_compare(files: Path) -> None:
+    """Calls are not missing here if nothing was read here."""
+    (files / "empty").mkdir()
+    for more in ([files / "empty"], [files / "token-usage.jsonl", "--port", "nobody's"]):
+        result = run("reconcile", *more, "--provider-export", files / "same.json")
+        assert result.exit_code == 1 and not result.stdout
+        assert "There are no token usage records" in result.stderr and "nothing to compare" in result.stderr
+
+
 def test_faults_go_to_standard_error(files: Path) -> None:
     """With their place; the figures to standard output."""
     result = run("reconcile", files / "token-usage.jsonl", "--provider-export", files / "same.json",
@@ -76,6 +85,10 @@ def test_reprice(files: Path) -> None:
     result = run("logs", "reprice", own, "--at", "2026-01-01", "--output", "-")
     assert [json.loads(line)["request_id"] for line in result.stdout.splitlines()] == ["r0", "r1", "r2", "r3"]
     assert run("logs", "reprice", own, "--since", "2027-01-01").exit_code == 1
+    for more in ((), ("--as", "claude-*=claude-opus-4-5"), ("--output", "-")):
+        result = run("logs", "reprice", own, *more, "--as", "nope*=x")
+        assert result.exit_code == 1 and "--as nope*=x: there is no call that it is for." in result.stderr
+        assert "--as claude" not in result.stderr
     for wrong in (("--as", "x"), ("--as", "=y"), ("--at", "soon"), ("--prices", files / "absent")):
         assert run("logs", "reprice", own, *wrong).exit_code == 2
     (files / "prices.toml").write_text("[models.x]\ninput_per_million = -1\n")

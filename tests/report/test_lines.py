@@ -3,7 +3,9 @@
 import gzip
 import io
 import sys
+import zlib
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -55,6 +57,27 @@ def test_a_cut_file_gives_what_is_there_and_says_so(form: str, tmp_path: Path) -
     assert b"".join(lines).endswith(TEXT)
     (trouble,) = lines.troubles
     assert trouble.startswith(f"{cut}: not read to its end")
+
+
+def _decodable(form: str, cut: bytes) -> bytes:
+    """What a decoder that is given the bytes at once makes of them."""
+    return zlib.decompressobj(31).decompress(cut) if form == "gzip" else zstd.ZstdDecompressor().decompress(cut)
+
+
+@given(st.sampled_from(["gzip", "zstd"]), st.integers(64, 200_000), st.integers(1, 50_000), st.integers(0, 9))
+def test_all_that_can_be_decoded_of_a_cut_file_is_read(form: str, size: int, off: int, seed: int) -> None:
+    """By lines and by blocks: every line whose end is there, wherever it breaks off."""
+    random = Random(seed)
+    text = b"".join(b"%x\n" % random.getrandbits(200) for _ in range(size // 50 + 2))
+    packed = gzip.compress(text, 1) if form == "gzip" else zstd.compress(text)
+    cut = packed[: max(5, len(packed) - off)]
+    there = _decodable(form, cut)
+    whole = there[: there.rfind(b"\n") + 1]
+    for blocks in (False, True):
+        lines = Lines([STDIN], io.BufferedReader(io.BytesIO(cut)))
+        found = b"".join(lines.blocks() if blocks else lines)
+        assert found == whole
+        assert len(lines.troubles) == 1
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])

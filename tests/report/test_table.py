@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 
 #: escape sequences, right-to-left override, line separator, C1 control, markup, mentions, formulas
 EVIL = ["\x1b[2J\x1b]0;x\x07", "a\u202eb", "a\u2028b", "a\x9bb", "a\rb\nc", "<script>", "a|b|c", "`x`", "@team", "=1+1"]
@@ -72,8 +72,18 @@ def test_pretty_fits_the_terminal(width: int) -> None:
 
 def test_pretty_says_what_it_left_out() -> None:
     """In the order of the columns."""
-    assert pretty(WIDE, 30).splitlines()[-1] == "Not shown, for want of room: first out, second out."
+    said = pretty(WIDE, 30).splitlines()
+    assert " ".join(said[-2:]) == "Not shown, for want of room: first out, second out."
+    assert max(map(len, said)) <= 30
     assert "Not shown" not in pretty(WIDE)
+
+
+@given(st.lists(st.text("ab \\-", max_size=80)), st.integers(12, 100))
+def test_sentences_are_folded_between_words(lines: list[str], width: int) -> None:
+    """No line is wider than the terminal but where one word is, and no word is lost or cut."""
+    folded = sentences(lines, width)
+    assert folded.split() == sentences(lines).split() == " ".join(lines).split()
+    assert all(len(line) <= width or " " not in line.strip() for line in folded.splitlines())
 
 
 def test_details_are_folded() -> None:

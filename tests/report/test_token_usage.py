@@ -70,8 +70,8 @@ def test_pretty(report: TokenUsage) -> None:
     assert [" ".join(line.split()) for line in report.render("pretty").splitlines() if not line.startswith("─")] == [
         "provider model calls input cache read cache write output reasoning all tokens cache hits not exact",
         "openai gpt-4o 2 2,000 1,000 ≥0 40 ? 2,040 50.0% 0.0%",
-        "anthropic claude 1 ? ? 0 7 ? ? ? 100.0%",
-        "total 3 ≥2,000 ≥1,000 ≥0 47 ? ≥2,040 50.0% 33.3%",
+        "anthropic claude 1 ? ? 0 7 ? ≥7 ? 100.0%",
+        "total 3 ≥2,000 ≥1,000 ≥0 47 ? ≥2,047 50.0% 33.3%",
         "Calls of the hour of 2026-01-02 03:00, UTC.",
         "Calls by where their figures are from: 2 reported, 1 estimated.",
         "≥: some calls did not report this figure; ?: none did.",
@@ -97,7 +97,7 @@ def test_json(report: TokenUsage) -> None:
         "cache_read_tokens": None,
         "cache_write_tokens": 0,
         "reasoning_tokens": None,
-        "all_tokens": None,
+        "all_tokens": 7,
         "cache_hit_rate": None,
         "sources": {"estimated": 1},
         "unknown": {"input_tokens": 1, "cache_read_tokens": 1, "reasoning_tokens": 1},
@@ -121,7 +121,7 @@ def test_markdown(report: TokenUsage) -> None:
     """Made for a step summary: the total first, the groups folded."""
     lines = report.render("markdown").splitlines()
     assert lines[0] == "### Token usage"
-    assert lines[4] == "| 3 | ≥2,000 | ≥1,000 | ≥0 | 47 | ? | ≥2,040 | 50.0% | 33.3% |"
+    assert lines[4] == "| 3 | ≥2,000 | ≥1,000 | ≥0 | 47 | ? | ≥2,047 | 50.0% | 33.3% |"
     assert lines[6:8] == ["<details>", "<summary>By provider, model: 2 groups</summary>"]
     assert lines[11] == "| `openai` | `gpt-4o` | 2 | 2,000 | 1,000 | ≥0 | 40 | ? | 2,040 | 50.0% | 0.0% |"
 

@@ -1,7 +1,7 @@
 """Conditions under which `awf logs analyze` fails: for CI.
 
-Rules: a condition that nobody can mean is refused before anything is read.  What has no price adds nothing to a cost;
-where nothing has one, an increase is that of the tokens.
+Rules: a condition that nobody can mean is refused before anything is read.  What is not known is not under a limit: a
+cost of which calls have no price fails its gate.  Where nothing has a price, an increase is that of the tokens.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from awfproxy.report.analysis.analysis import SEVERITIES, Analysis
 from awfproxy.report.analysis.codes import KINDS
 from awfproxy.report.analysis.comparison import Comparison
 from awfproxy.report.costs import PICO
-from awfproxy.report.figures import dollars
+from awfproxy.report.figures import LEAST, dollars
+from awfproxy.report.reading import many
 
 #: characters of a condition
 GATE_MAX: Final = 64
@@ -37,14 +38,22 @@ class Gate(msgspec.Struct, frozen=True):
     check: _Check
     #: it needs a comparison
     compares: bool = False
+    #: it needs prices
+    of_money: bool = False
 
 
 def gates_of(texts: Sequence[str]) -> list[Gate]:
-    """The conditions in the texts, each of which may have several, with commas between them.
+    """The conditions in the texts, each of which has one or several, with commas between them.
 
-    :raises GateError: one is none
+    :raises GateError: one is none, or a text has none: a variable of a script that is not set would else pass all
     """
-    return [_gate(part.strip()) for text in texts for part in text.split(",") if part.strip()]
+    found: list[Gate] = []
+    for text in texts:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if not parts:
+            raise GateError("An empty text is no condition.")
+        found += map(_gate, parts)
+    return found
 
 
 def failed(gates: Sequence[Gate], analysis: Analysis, comparison: Comparison | None) -> list[str]:
@@ -95,10 +104,16 @@ def _above(text: str, what: str, limit: float) -> Gate:
         if what == "tokens":
             tokens = analysis.whole.tokens
             return f"{tokens:,} tokens, more than {limit:,.0f}." if tokens > limit else None
-        pico = analysis.whole.pico
-        return f"{dollars(pico)}, more than ${limit:,g}." if pico > limit * PICO else None
+        pico, unpriced = analysis.whole.pico, analysis.whole.unpriced
+        least = LEAST if unpriced else ""
+        if pico > limit * PICO:
+            return f"{least}{dollars(pico)}, more than ${limit:,g}."
+        if unpriced:
+            calls = many(unpriced, "call")
+            return f"{least}{dollars(pico)}, and nobody knows whether more than ${limit:,g}: {calls} without a price."
+        return None
 
-    return Gate(text, check)
+    return Gate(text, check, of_money=what == "cost")
 
 
 def _increased(text: str, percent: float) -> Gate:

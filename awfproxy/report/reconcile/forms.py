@@ -18,7 +18,7 @@ from awfproxy.report.reconcile.comparison import Cause
 from awfproxy.report.reconcile.report import Label, Line, Reconciliation
 from awfproxy.report.reconcile.report import Table as Lines
 from awfproxy.report.reconcile.used import CLASSES, WORDS
-from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 
 SCHEMA: Final = "report-reconcile/v1.0.0"
 #: causes that people are shown, the largest; rows in markdown; names in a sentence
@@ -169,7 +169,7 @@ def _pretty(report: Reconciliation, width: int | None) -> str:
         if len(causes) > CAUSES_SHOWN:
             parts.append(f"{len(causes) - CAUSES_SHOWN:,} smaller causes are not shown; --format json has them.\n")
         parts.append("\n")
-    return "".join(parts) + "".join(f"{note}\n" for note in _notes(report, visible, visible))
+    return "".join(parts) + sentences(_notes(report, visible, visible), width)
 
 
 def _markdown(report: Reconciliation, width: int | None) -> str:

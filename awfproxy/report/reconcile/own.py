@@ -75,6 +75,8 @@ class Own:
         models: Collection[str] | None = None,
     ) -> None:
         self.remarks = Remarks()
+        #: calls that were taken, compared or left out
+        self.calls = 0
         #: calls that were left out: of providers, times, agents or models that the other side does not tell of
         self.left: dict[str, int] = {}
         self._books = list(books)
@@ -101,6 +103,7 @@ class Own:
             if row.request_id is not None and not seen.add(row.request_id):
                 self.remarks.duplicates += 1
                 return None
+            self.calls += 1
             self._add(row, line)
             return None
 

@@ -138,6 +138,8 @@ class Reconciliation:
         self.spans: dict[str, tuple[str, str]] = {}
         self.faults = Faults()
         self.remarks = Remarks()
+        #: records of ours that were read and wanted
+        self.calls = 0
         #: whole sentences
         self.notes: list[str] = []
         #: where prices are from; None: no money is compared
@@ -149,8 +151,9 @@ class Reconciliation:
 
     @property
     def found(self) -> bool:
-        """Whether there is anything to compare."""
-        return any(table.lines for table in self.tables)
+        """Whether there is anything to compare.  Without any record of ours there is not: records that were looked for
+        in the wrong place are not calls that are missing here."""
+        return self.calls > 0 and any(table.lines for table in self.tables)
 
     @property
     def agrees(self) -> bool:
@@ -285,6 +288,7 @@ def _read_own(
         reason = take(line)
         if reason is not None and not line.isspace():
             remarks.count(reason)
+    report.calls = own.calls
     remarks.too_long += lines.too_long
     remarks.troubles += lines.troubles
     report.notes += [f"{many(count, 'call')} of ours not compared: {why}." for why, count in sorted(own.left.items())]

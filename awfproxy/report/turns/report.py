@@ -27,14 +27,23 @@ SIDES: Final[Mapping[str, Callable[[bytes], Happened | None]]] = {
     "safe_outputs": safe_output_line,
 }
 
+#: of agents' logs without any: all calls would be unmatched
+NO_TURNS: Final = (
+    "No turns were found in the agents' logs. Without --agent-log turns are told by the records alone."
+)
+
 
 class Turns:
     """The rows, and what was left out of them."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
+        #: files that were read as logs of agents
+        self.agent_logs: list[str] = []
         #: whole sentences
         self.remarks: list[str] = []
+        #: whether there was anything to tell turns by; if not, there are no rows
+        self.told = True
 
     @property
     def found(self) -> bool:
@@ -67,10 +76,13 @@ def turns(
     report.remarks += read.remarks.sentences()
     if agent_logs:
         logs = read_agent_logs(agent_logs, stdin)
+        report.agent_logs = [log.path for log in logs.logs]
         report.remarks += logs.remarks()
         sessions = put_together(logs.logs)
         if not sessions:
-            report.remarks.append("No turns were found in the agents' logs.")
+            report.remarks.append(NO_TURNS)
+            report.told = False
+            return report
         report.rows = rows_of_logs(read.calls, sessions, match(read.calls, sessions), money=costs is not None)
     else:
         report.rows = rows_of_records(read.calls, tell_turns(read.calls), money=costs is not None)

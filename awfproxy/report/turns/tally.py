@@ -50,7 +50,7 @@ class Tally:
                 found[name] = total
             if missing:
                 unknown[name] = missing
-        if self.all_unknown < self.calls:
+        if self.all_unknown < self.calls or self.all_tokens:
             found["all_tokens"] = self.all_tokens
         if self.all_unknown:
             unknown["all_tokens"] = self.all_unknown

@@ -2,8 +2,8 @@
 
 Rules: each call is in exactly one row, so that the rows' sums are the records' sums; sums leave out what nobody
 reported and say of how many calls (`unknown`); running totals are over the session, in the order of the rows.
-Only ids, names, counts and times, never what was said.  docs/turns.md and docs/schemas/token-usage-by-turn.v1.json say
-what each member means.
+Only ids, names, counts and times, never what was said; long names are cut (`escaping.short`).  docs/turns.md and
+docs/schemas/token-usage-by-turn.v1.json say what each member means.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from awfproxy.core.records import timestamp
+from awfproxy.report.escaping import short
 from awfproxy.report.turns.calls import Call
 from awfproxy.report.turns.placements import Placement, Reason
 from awfproxy.report.turns.proxy_turns import Told
@@ -25,6 +26,8 @@ SCHEMA: Final = "token-usage-by-turn/v1.0.0"
 REQUEST_IDS_MAX: Final = 64
 #: names of tools, and of models, of one row, the most used ones
 NAMES_MAX: Final = 64
+#: digits after the point of dollars, as in all reports: nano-dollars, so that no cost is rounded to 0
+COST_DIGITS: Final = 9
 
 #: one line of the file
 Row = dict[str, Any]
@@ -86,7 +89,7 @@ class _Group:
             row["tool_calls"] = self.tools.total()
         if money and self.tally.calls:
             if self.unpriced < self.tally.calls:
-                row["cost_usd"] = round(self.cost, 6)
+                row["cost_usd"] = round(self.cost, COST_DIGITS)
             if self.unpriced:
                 row["unpriced_calls"] = self.unpriced
         if self.methods:
@@ -96,7 +99,7 @@ class _Group:
         row["request_ids"] = self.request_ids[:REQUEST_IDS_MAX]
         if len(self.request_ids) > REQUEST_IDS_MAX:
             row["request_ids_left_out"] = len(self.request_ids) - REQUEST_IDS_MAX
-        return row
+        return {name: _cut(value) for name, value in row.items()}
 
 
 def rows_of_logs(
@@ -213,6 +216,14 @@ def _unmatched(unmatched: dict[Key, _Group], call: Call, reason: Reason) -> None
 
 def _key(stream: Stream, number: int) -> Key:
     return stream.session.agent, stream.session.id, stream.subagent, str(number)
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        return short(value)
+    if isinstance(value, dict):
+        return {short(name): inner for name, inner in value.items()}
+    return [short(each) for each in value] if isinstance(value, list) else value
 
 
 def _often(item: tuple[str, int]) -> tuple[int, str]:

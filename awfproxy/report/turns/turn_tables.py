@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from awfproxy.report.costs import PICO
+from awfproxy.report.figures import money
 from awfproxy.report.rows import COUNTS
-from awfproxy.report.table import Column, Table, as_csv, markdown, pretty
+from awfproxy.report.table import Column, Table, as_csv, markdown, pretty, sentences
+from awfproxy.report.totals import Sum
 from awfproxy.report.turns.placements import METHODS, REASONS
 from awfproxy.report.turns.turn_rows import Row
 
@@ -54,14 +57,14 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    money = any("cost_usd" in row or "unpriced_calls" in row for row in rows)
+    priced = any("cost_usd" in row or "unpriced_calls" in row for row in rows)
     subagents = any("subagent" in row for row in rows)
     columns = [Column("session"), Column("turn", figures=True)]
     columns += [Column("sub-agent")] if subagents else []
     columns += [Column("began", drop=4), Column("calls", figures=True)]
     columns += [Column(title, figures=True, drop=drop) for _, title, drop in _FIGURES]
     columns += [Column("context", figures=True, drop=2)]
-    columns += [Column("cost", figures=True)] if money else []
+    columns += [Column("cost", figures=True)] if priced else []
     columns += [Column("tools", drop=6), Column("sure", figures=True, drop=1)]
     cells = []
     for row in rows:
@@ -72,12 +75,12 @@ def _table(rows: Sequence[Row]) -> Table:
         line += [row.get("begin", "")[:19].replace("T", " "), f"{row['calls']:,}"]
         line += [_figure(row, name) for name, _, _ in _FIGURES]
         line += [f"{row['context_max']:,}" if "context_max" in row else "?" if row["calls"] else ""]
-        line += [_cost(row)] if money else []
+        line += [_cost([row]) if row["calls"] else ""] if priced else []
         line += [_tools(row), f"{row['confidence']:.0%}" if "confidence" in row else ""]
         cells.append(tuple(line))
     total = ["total", "", *([""] if subagents else []), "", f"{sum(row['calls'] for row in rows):,}"]
     total += [_sum(rows, name) for name, _, _ in _FIGURES]
-    total += ["", *([_costs(rows)] if money else []), "", ""]
+    total += ["", *([_cost(rows)] if priced else []), "", ""]
     return Table(tuple(columns), cells, tuple(total))
 
 
@@ -97,15 +100,16 @@ def _sum(rows: Sequence[Row], name: str) -> str:
     return f"≥{sum(known):,}" if missing else f"{sum(known):,}"
 
 
-def _cost(row: Row) -> str:
-    if "cost_usd" not in row:
-        return "unpriced" if row["calls"] else ""
-    return f"{'≥' if 'unpriced_calls' in row else ''}${row['cost_usd']:,.4f}"
-
-
-def _costs(rows: Sequence[Row]) -> str:
-    more = "≥" if any("unpriced_calls" in row for row in rows) else ""
-    return f"{more}${sum(row.get('cost_usd', 0.0) for row in rows):,.4f}"
+def _cost(rows: Sequence[Row]) -> str:
+    """As `totals` counts it: known in part where a call has no price, or did not report all that is to be priced."""
+    total = Sum()
+    for row in rows:
+        pico = round(row.get("cost_usd", 0.0) * PICO)
+        unknown = row.get("unknown", {})
+        unpriced = row.get("unpriced_calls", 0)
+        missing = max(unpriced, unknown.get("input_tokens", 0), unknown.get("output_tokens", 0))
+        total.add(pico, row["calls"] if pico else row["calls"] - missing, missing)
+    return money(total)
 
 
 def _tools(row: Row) -> str:
@@ -115,7 +119,7 @@ def _tools(row: Row) -> str:
 
 
 def _pretty(rows: Sequence[Row], width: int | None) -> str:
-    return pretty(_table(rows), width) + "".join(f"{line}\n" for line in footnotes(rows))
+    return pretty(_table(rows), width) + sentences(footnotes(rows), width)
 
 
 def _markdown(rows: Sequence[Row], width: int | None) -> str:

@@ -1,12 +1,8 @@
-"""The file token-usage-by-turn.jsonl.
-
-It is written whole, then renamed into its place: readers see the old one or the new one, and never a part.
-"""
+"""The lines of token-usage-by-turn.jsonl, and where it goes."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -35,23 +31,6 @@ def encoded(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
             yield _encode(row) + b"\n"
         except UnicodeEncodeError:
             yield _encode(_plain(row)) + b"\n"
-
-
-def write(rows: Iterable[dict[str, Any]], path: str) -> None:
-    """Writes the file, with the mode of the one that was there.
-
-    :raises OSError: it cannot be written; then the old one is as it was
-    """
-    folder = os.path.dirname(path) or "."
-    number, name = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=folder)
-    try:
-        with os.fdopen(number, "wb") as file:
-            file.writelines(encoded(rows))
-            os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o640)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _plain(value: Any) -> Any:

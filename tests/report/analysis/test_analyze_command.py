@@ -122,6 +122,8 @@ def test_gates_decide_the_exit_code(logs: Path) -> None:
     assert code == 1 and "paid-retries" in out and "Failed: paid-retries was found." in err
     assert run(logs, "--fail-on", "cost>1000")[0] == 0
     assert run(logs, "--fail-on", "paid-retry")[0] == 2
+    assert run(logs, "--fail-on", "")[0] == 2
+    assert run(logs, "--fail-on", "cost>0", "--no-cost")[0] == 2
     assert run(logs, "--fail-on", "increase>5%")[0] == 2
     assert run(logs, "--fail-on", "increase>5%", "--compare", logs)[0] == 0
     assert run(logs, "--set", "growth_tokens=-1")[0] == 2

@@ -36,7 +36,6 @@ def test_a_code_is_a_condition(code: str) -> None:
         ("cost > 1000000", False),
         ("paid-retries", False),
         ("paid-retries, any", True),
-        ("", False),
     ],
 )
 def test_conditions(condition: str, holds: bool) -> None:
@@ -46,13 +45,24 @@ def test_conditions(condition: str, holds: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["context-grow", "severity:higher", "tokens>", "tokens>-1", "cost>many", "increase>10", "cost<1", "x" * 500, "any;any"],
+    ["context-grow", "severity:higher", "tokens>", "tokens>-1", "cost>many", "increase>10", "cost<1", "x" * 500, "any;any", "", " , "],
 )
 def test_what_is_no_condition_is_refused(text: str) -> None:
     """Before anything is read, and in a short sentence."""
     with pytest.raises(GateError) as caught:
         gates_of([text])
     assert len(str(caught.value)) < 600
+
+
+def test_a_cost_that_is_not_known_is_under_no_limit() -> None:
+    """A call without a price fails every limit of cost, with what is known of it."""
+    records = growing(random.Random(1))
+    (gate,) = gates_of(["cost>1000000"])
+    assert gate.of_money and not failed([gate], analysed(records), None)
+    nameless = {**records[0], "request_id": "nameless", "model": "made-up-by-nobody"}
+    assert "1 call without a price" in failed([gate], analysed([*records, nameless]), None)[0]
+    assert "$0.00, and nobody knows" in failed([gate], analysed([nameless]), None)[0]
+    assert "≥$" in failed(gates_of(["cost>0"]), analysed([*records, nameless]), None)[0]
 
 
 def test_a_slip_is_told_what_was_meant() -> None:

@@ -22,7 +22,7 @@ from awfproxy.report.turns.report import turns
 from awfproxy.report.turns.side_inputs import firewall_line, mcp_line, safe_output_line
 from awfproxy.report.turns.turn_rows import NAMES_MAX, REQUEST_IDS_MAX
 from awfproxy.report.turns.turn_tables import FORMS, shown
-from awfproxy.report.turns.writing import FILE_NAME, encoded, place_of, write
+from awfproxy.report.turns.writing import FILE_NAME, encoded, place_of
 from tests.report.turns.traffic import START, Setting, iso, log_files, make
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -72,6 +72,47 @@ def test_running_totals_are_over_the_session(world: Path) -> None:
     assert len(sums) == 2
 
 
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    """As in all reports: those that differ only further on stay apart, and no row is long for it."""
+    long = "x" * 100_000
+    record = {"event": "token_usage", "timestamp": iso(START), "provider": "openai", "input_tokens": 1, "output_tokens": 1}
+    record |= {"run": long, "client_request_id": long, "hints": {"agent": "codex", "session": long, "turn": "1"}}
+    lines = "".join(json.dumps(record | {"request_id": f"r{n}{long}", "model": f"{long}{n}"}) + "\n" for n in range(3))
+    (tmp_path / "token-usage.jsonl").write_text(lines)
+    code, out, _ = run(tmp_path, "--format", "json")
+    written = (tmp_path / FILE_NAME).read_text()
+    assert code == 0 and len(out) < 10_000 and len(written) < 10_000
+    rows = [json.loads(line) for line in written.splitlines()]
+    assert sum(len(row["models"]) for row in rows) == 3
+    assert all(len(row["run"]) < 300 for row in rows)
+
+
+def test_money_is_as_in_token_usage() -> None:
+    """Never $0 for what is not 0, a least sum where calls have no price or no count that is to be priced."""
+    row = {"event": "turn", "session": "s", "turn": 1, "calls": 2, "cost_usd": 0.000001}
+
+    def costs(*rows: dict[str, Any]) -> list[str]:
+        table = list(csv.reader(io.StringIO(shown(rows, "markdown").replace("|", ",").replace(", ,", ",-,"))))
+        place = [cell.strip() for cell in table[0]].index("cost")
+        return [line[place].strip(" *`") for line in table[2 : 3 + len(rows)]]
+
+    assert costs(row) == ["<$0.0001", "<$0.0001"]
+    assert costs(row | {"cost_usd": 12.5}) == ["$12.50", "$12.50"]
+    assert costs(row | {"unpriced_calls": 1}) == ["≥<$0.0001"] * 2
+    assert costs(row | {"cost_usd": 1.5, "unknown": {"output_tokens": 1}}) == ["≥$1.50"] * 2
+    unpriced = {"event": "turn", "session": "s", "turn": 2, "calls": 1, "unpriced_calls": 1}
+    assert costs(unpriced) == ["?", "?"]
+    assert costs(row | {"cost_usd": 2.0}, unpriced) == ["$2.00", "?", "≥$2.00"]
+
+
+def test_logs_without_a_turn_are_told(world: Path) -> None:
+    """Not as calls that were not found in them, and nothing is written."""
+    (world / "empty.jsonl").write_text("")
+    code, out, err = run(world / "logs", "--agent-log", world / "empty.jsonl")
+    assert code == 1 and not out and "Without --agent-log" in err
+    assert not (world / "logs" / FILE_NAME).exists()
+
+
 def test_unknown_figures_are_never_0() -> None:
     """A figure that no call reported is absent; one that some did not is counted as such."""
     record = {"event": "token_usage", "timestamp": iso(START), "input_tokens": 5, "output_tokens": 0}
@@ -81,7 +122,7 @@ def test_unknown_figures_are_never_0() -> None:
     assert row["reason"] == "no-conversation" and "output_tokens" not in row
     assert row["unknown"] == {"output_tokens": 1, "reasoning_tokens": 1, "all_tokens": 1}
     # calls, input, cache read, cache write, output, all tokens, context
-    assert shown(report.rows, "pretty").splitlines()[2].split()[-7:] == ["1", "5", "0", "0", "?", "?", "5"]
+    assert shown(report.rows, "pretty").splitlines()[2].split()[-7:] == ["1", "5", "0", "0", "?", "≥5", "5"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -130,27 +171,19 @@ def test_names_of_others_do_nothing(tmp_path: Path) -> None:
 
 
 class TestWriting:
-    def test_the_old_file_stays_until_the_new_one_is_whole(self, tmp_path: Path) -> None:
-        """A failure in the middle leaves it as it was, and nothing beside it; modes are kept."""
-        path = tmp_path / FILE_NAME
-        write([{"a": 1}], str(path))
-        path.chmod(0o600)
-
-        def rows() -> Any:
-            yield {"a": 2}
-            raise RuntimeError("in the middle")
-
-        with pytest.raises(RuntimeError):
-            write(rows(), str(path))
-        assert path.read_text() == '{"a":1}\n' and len(list(tmp_path.iterdir())) == 1
-        write([{"a": 3}], str(path))
-        assert path.read_text() == '{"a":3}\n' and path.stat().st_mode & 0o777 == 0o600
-
     @given(st.text(alphabet=st.characters()) | st.just("\ud800"))
     def test_any_text_can_be_written(self, text: str) -> None:
         """Also one with a lone surrogate."""
         (line,) = encoded([{"name": text, text: [text]}])
         json.loads(line)
+
+    def test_a_second_run_may_write_again(self, world: Path) -> None:
+        """Also where the first one's file is among what a shell's pattern names, or in the folder of the agents' logs."""
+        for _ in range(2):
+            files = sorted((world / "logs").iterdir())
+            code, _, err = run(*files, "--agent-log", str(world))
+            assert code == 0 and "Written to" in err
+        assert (world / "logs" / FILE_NAME).stat().st_size
 
     def test_place(self, tmp_path: Path) -> None:
         """Beside the first records that were named."""
