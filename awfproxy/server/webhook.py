@@ -172,11 +172,12 @@ class _Bounded(ProtocolWrapper):
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
+        room = ANSWER_MAX - self._bytes
         self._bytes += len(data)
+        if room > 0:  # the head may be in there, however much came with it
+            super().dataReceived(data[:room])  # type: ignore[no-untyped-call]
         if self._bytes > ANSWER_MAX:
             self.abortConnection()
-        else:
-            super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def switchProtocol(self, protocol: Protocol) -> None:
         """As `network.Transport`."""
