@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from awfproxy.commands import logs_options as common
+
+if TYPE_CHECKING:
+    from awfproxy.report.filters import Filters
 
 #: written out, so that `--help` need not import the reports; a test compares them
 KEYS: Final = ("conversation", "day", "feature", "hour", "model", "outcome", "port", "provider", "run", "user")
@@ -60,13 +63,7 @@ def _keys(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
 def token_usage(
     paths: tuple[str, ...],
     by: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     sort: str | None,
     limit: int | None,
     form: str,
@@ -87,7 +84,6 @@ def token_usage(
 
     if sort == "cost" and no_cost:
         raise click.UsageError("--sort cost and --no-cost exclude each other.")
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
     with common.progress(files_of(sources)) as progress:
@@ -111,13 +107,7 @@ def token_usage(
 @common.config
 def summary(
     paths: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     form: str,
     no_cost: bool,
     prices: str | None,
@@ -135,7 +125,6 @@ def summary(
     from awfproxy.report.summary_forms import FORMS
     from awfproxy.report.token_usage import View
 
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
     with common.progress(files_of(sources)) as progress:

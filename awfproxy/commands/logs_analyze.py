@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from awfproxy.commands import logs_options as common
+
+if TYPE_CHECKING:
+    from awfproxy.report.filters import Filters
 
 _sources = click.Path(exists=True, allow_dash=True)
 
@@ -39,13 +43,7 @@ _sources = click.Path(exists=True, allow_dash=True)
 @common.config
 def analyze(
     paths: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     turns: tuple[str, ...],
     compare: tuple[str, ...],
     compare_run: tuple[str, ...],
@@ -83,7 +81,6 @@ def analyze(
         raise click.UsageError("--fail-on increase needs --compare or --compare-run.")
     if no_cost and any(gate.of_money for gate in gates):
         raise click.UsageError("--fail-on cost and --no-cost exclude each other.")
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
     with common.progress(files_of(sources)) as progress:
@@ -95,10 +92,7 @@ def analyze(
     comparison = None
     if compares:
         # Another run is other work at another time; the rest of what is asked for holds for both.
-        others = common.filters(
-            None if compare_run else since, None if compare_run else until, model,
-            port=port, user=user, feature=feature, run=compare_run or run,
-        )  # fmt: skip
+        others = wanted.of_runs(compare_run) if compare_run else wanted
         before = analyse(compare or sources, limits=limits, costs=costs, filters=others)
         common.remark(before.remarks.sentences())
         if not before.found:

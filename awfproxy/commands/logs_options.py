@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import click
 
@@ -46,7 +47,23 @@ no_cost = click.option("--no-cost", is_flag=True, help="Say nothing of money.")
 
 
 def filtering(command: F) -> F:
-    """The options of `filters`."""
+    """Options by which the command gets ``wanted``: `filters` of what was asked for."""
+
+    @wraps(command)
+    def filtered(
+        *arguments: Any,
+        since: str | None,
+        until: str | None,
+        model: Sequence[str],
+        port: Sequence[str],
+        user: Sequence[str],
+        feature: Sequence[str],
+        run: Sequence[str],
+        **others: Any,
+    ) -> Any:
+        wanted = filters(since, until, model, port=port, user=user, feature=feature, run=run)
+        return command(*arguments, wanted=wanted, **others)
+
     options = (
         click.option("--since", metavar="TIME", help="Only calls from then on: ISO 8601, or how long ago (24h, 7d)."),
         click.option("--until", metavar="TIME", help="Only calls before then."),
@@ -56,9 +73,10 @@ def filtering(command: F) -> F:
         click.option("--feature", metavar="NAME", multiple=True, help="Only calls of this feature."),
         click.option("--run", metavar="NAME", multiple=True, help="Only calls of this run."),
     )
+    made = cast(F, filtered)
     for option in reversed(options):
-        command = option(command)
-    return command
+        made = option(made)
+    return made
 
 
 def filters(since: str | None, until: str | None, model: Sequence[str] = (), **members: Sequence[str]) -> Filters:

@@ -14,6 +14,7 @@ import click
 from awfproxy.commands import logs_options as common
 
 if TYPE_CHECKING:
+    from awfproxy.report.filters import Filters
     from awfproxy.report.repricing import Pricing, Rename
 
 
@@ -59,13 +60,7 @@ def reprice(
     prices: str | None,
     renames: tuple[tuple[str, str], ...],
     output: str | None,
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     form: str,
     config: str | None,
 ) -> None:
@@ -83,7 +78,6 @@ def reprice(
     from awfproxy.report.turns.writing import encoded
     from awfproxy.report.writing import write
 
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     common.keep_sources(output, [*records_of(sources), prices, config])
     now = time.time()

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from awfproxy.commands import logs_options as common
+
+if TYPE_CHECKING:
+    from awfproxy.report.filters import Filters
 
 _logs = click.Path(exists=True, allow_dash=True)
 
@@ -43,13 +47,7 @@ def turns(
     agent_logs: tuple[str, ...],
     output: str | None,
     no_output: bool,
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     form: str,
     no_cost: bool,
     prices: str | None,
@@ -76,7 +74,6 @@ def turns(
 
     if no_output and output is not None:
         raise click.UsageError("--output and --no-output exclude each other.")
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
     sides = {"squid": squid_log, "audit": audit_log, "mcp": mcp_log, "safe_outputs": safe_outputs}

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from awfproxy.commands import logs_options as common
+
+if TYPE_CHECKING:
+    from awfproxy.report.filters import Filters
 
 
 @click.command()
@@ -31,13 +36,7 @@ def report(
     paths: tuple[str, ...],
     target: str,
     title: str | None,
-    since: str | None,
-    until: str | None,
-    model: tuple[str, ...],
-    port: tuple[str, ...],
-    user: tuple[str, ...],
-    feature: tuple[str, ...],
-    run: tuple[str, ...],
+    wanted: Filters,
     no_cost: bool,
     prices: str | None,
     turns: tuple[str, ...],
@@ -50,14 +49,16 @@ def report(
     kept with the run. SOURCE is as for `awf logs`. The figures are those of `awf logs token-usage`, `summary`, `turns`
     and `analyze`.
     """
+    from awfproxy.report.costs import Costs
     from awfproxy.report.html.gathering import Gathered
     from awfproxy.report.html.page import page
     from awfproxy.report.html.sources import Sources
     from awfproxy.report.writing import write
 
-    wanted = common.filters(since, until, model, port=port, user=user, feature=feature, run=run)
     named = common.paths_or_logs(paths, config, os.environ)
-    gathered = Gathered(None if no_cost else common.costs_of(config, prices, os.environ), wanted)
+    now = time.time()
+    listed = None if no_cost else common.price_list(config, prices, os.environ)
+    gathered = Gathered(Costs(listed, now) if listed else None, wanted)
     with Sources(named, turns) as sources:
         common.keep_sources(target, [*named, *sources.records, *sources.turns, prices, config])
         with common.progress(sources.records) as progress:
@@ -70,7 +71,7 @@ def report(
         if not no_findings:
             from awfproxy.report.analysis.analysis import analyse
 
-            costs = None if no_cost else common.costs_of(config, prices, os.environ)
+            costs = Costs(listed, now) if listed else None
             with common.progress(sources.records) as progress:
                 analysis = analyse(sources.records, costs=costs, filters=wanted, turns=sources.turns, progress=progress)
     text = page(gathered, analysis, named, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", title)

@@ -1,8 +1,8 @@
 """Rate limits of a port, or of one client of it: requests, bytes and tokens in sliding windows, and calls at a time.
 
-All limits of a `RateLimits` are asked before anything is counted, so a refused call counts nowhere; `ask_all` does so
-over a port and a client together.  Tokens are charged by an estimate, and put right in the bucket of the call's
-admission when the call is settled.  How a window slides, errs and is shared is said in `core.sliding`.
+All limits of a `RateLimits` are asked before anything is counted, so a refused call counts nowhere; who has several
+sets of limits checks them all before it takes of any.  Tokens are charged by an estimate, and put right in the bucket
+of the call's admission when the call is settled.  How a window slides, errs and is shared is said in `core.sliding`.
 
 Shared by several workers, the counters live in memory that all of them map: `REGION_WORDS` 64-bit integers for each
 worker, one writer each::
@@ -17,7 +17,6 @@ Words of zeros are a worker that has done nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import floor
 from typing import Final
 
@@ -202,12 +201,3 @@ class Rates:
 def forget_calls(region: memoryview[int], worker: int) -> None:
     """Worker number ``worker`` is dead: none of its calls runs any more; what it had admitted still counts."""
     region[worker * REGION_WORDS + _RUNNING] = 0
-
-
-def ask_all(rates: Sequence[Rates], now: float, size: int, tokens: int) -> list[int] | RateRefusal:
-    """Count a call in each of ``rates``, if all of them have room for it; a stamp for each, or a refusal."""
-    for each in rates:
-        refusal = each.check(now, size, tokens)
-        if refusal is not None:
-            return refusal
-    return [each.take(size, tokens) for each in rates]

@@ -105,15 +105,15 @@ class Ledger(Protocol):
         when: float,
         merge: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any] | Fault],
     ) -> Setting | Fault:
-        """Store ``merge(stored fields, fields)``; what it returns instead of a dict is returned, and nothing stored."""
+        """Store ``merge(stored fields, fields)``; what it returns instead of a dict is returned, and nothing stored.
 
-    def unset_setting(self, scope: Scope, names: Sequence[str] | None, who: str, when: float) -> Setting:
-        """Take these fields out (None: all); the row stays and says who did it."""
+        Where it leaves no field, the row stays and says who did it.
+        """
 
     def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
         """Store those of whose scopes the ledger has nothing, as they are; returns these.
 
-        As an `unset_setting` leaves its row, a scope that was known and is not there was lost with its ledger.
+        As a row stays when its fields are taken out, a scope that was known and is not there was lost with its ledger.
         """
 
     # -- windows and leases

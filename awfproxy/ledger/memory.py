@@ -161,14 +161,6 @@ class MemoryLedger:
         self._settings[scope] = Setting(scope, merged, who, when)
         return self._settings[scope]
 
-    def unset_setting(self, scope: Scope, names: Sequence[str] | None, who: str, when: float) -> Setting:
-        stored = self._settings.get(scope)
-        fields = dict(stored.fields) if stored and names is not None else {}
-        for name in names or ():
-            fields.pop(name, None)
-        self._settings[scope] = Setting(scope, fields, who, when)
-        return self._settings[scope]
-
     def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
         missing = []
         for setting in settings:

@@ -45,14 +45,6 @@ class SqlSettings:
                 return merged
             return _store(connection, stored, Setting(scope, merged, who, when))
 
-    def unset_setting(self, scope: Scope, names: Sequence[str] | None, who: str, when: float) -> Setting:
-        with self._database.write() as connection:
-            stored = _locked(connection, scope)
-            fields = dict(stored.fields) if stored and names is not None else {}
-            for name in names or ():
-                fields.pop(name, None)
-            return _store(connection, stored, Setting(scope, fields, who, when))
-
     def restore_settings(self, settings: Sequence[Setting]) -> list[Setting]:
         missing = []
         with self._database.write() as connection:

@@ -60,6 +60,10 @@ class Filters:
         """Whether anything is asked for."""
         return bool(self._tests)
 
+    def of_runs(self, runs: Sequence[str]) -> Filters:
+        """The same for other runs, whenever they were."""
+        return Filters(None, None, self.model, {**self.members, "run": runs})
+
     def wants(self, row: Filtered) -> bool:
         """Whether all holds for this record."""
         return all(test(row) for test in self._tests)

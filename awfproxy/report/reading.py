@@ -65,11 +65,6 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-def plural(count: int, one: str, several: str) -> str:
-    """One of two forms."""
-    return one if count == 1 else several
-
-
 def expected(size: int, files: Sequence[str]) -> int:
     """About how many records files of so many bytes have; compressed ones have more."""
     packed = any(path.endswith((".gz", ".zst")) for path in files)

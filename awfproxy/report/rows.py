@@ -110,14 +110,6 @@ def read_row(line: bytes) -> Row | Reason:
     return row
 
 
-def read_usage_row(line: bytes) -> UsageRow | Reason:
-    """The same, with `usage`."""
-    row = decoded(line, _decode_usage)
-    if not isinstance(row, str):
-        row.forget_unknown()
-    return row
-
-
 def decoded(line: bytes, decode: Callable[[bytes], R]) -> R | Reason:
     """What the line is for this decoder; counts are as they stand."""
     try:
@@ -152,4 +144,3 @@ class _Event(msgspec.Struct):
 
 _decode_event: Final = msgspec.json.Decoder(_Event).decode
 _decode_row: Final = msgspec.json.Decoder(Row).decode
-_decode_usage: Final = msgspec.json.Decoder(UsageRow).decode

@@ -10,6 +10,11 @@ PORT = Scope("openai")
 USER = Scope("openai", "user", "ci")
 
 
+def nothing(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Leaves no field."""
+    return {}
+
+
 def over(stored: dict[str, Any], given: dict[str, Any]) -> dict[str, Any] | str:
     """A merge as the budgets' rules have it: given fields over stored ones, and refusals as values."""
     merged = stored | given
@@ -37,10 +42,11 @@ def test_what_the_rules_refuse_is_not_stored(ledger: Ledger) -> None:
 def test_fields_are_taken_out_one_by_one_or_all(ledger: Ledger) -> None:
     """Who did it is still known when nothing is left."""
     ledger.set_setting(PORT, {"enabled": True, "mode": "strict"}, "ann", 1.0, over)
-    assert ledger.unset_setting(PORT, ["mode", "nothing"], "bob", 2.0).fields == {"enabled": True}
-    assert ledger.unset_setting(PORT, None, "cid", 3.0) == Setting(PORT, {}, "cid", 3.0)
+    left = ledger.set_setting(PORT, {}, "bob", 2.0, lambda stored, _: {"enabled": stored["enabled"]})
+    assert left == Setting(PORT, {"enabled": True}, "bob", 2.0)
+    assert ledger.set_setting(PORT, {}, "cid", 3.0, nothing) == Setting(PORT, {}, "cid", 3.0)
     assert ledger.setting(PORT) == Setting(PORT, {}, "cid", 3.0)
-    assert ledger.unset_setting(USER, None, "cid", 3.0) == Setting(USER, {}, "cid", 3.0)
+    assert ledger.set_setting(USER, {}, "cid", 3.0, nothing) == Setting(USER, {}, "cid", 3.0)
 
 
 def test_all_settings_in_order(ledger: Ledger) -> None:
@@ -57,7 +63,7 @@ def test_what_was_lost_is_restored_as_it_was(ledger: Ledger) -> None:
     twice = Setting(PORT, {}, "eve", 3.0)
     assert ledger.restore_settings([*lost, twice]) == lost
     assert ledger.settings() == lost
-    unset = ledger.unset_setting(PORT, None, "cid", 4.0)
+    unset = ledger.set_setting(PORT, {}, "cid", 4.0, nothing)
     changed = ledger.set_setting(USER, {"enabled": False}, "cid", 4.0, over)
     assert ledger.restore_settings(lost) == []
     assert ledger.settings() == [unset, changed]

@@ -267,7 +267,7 @@ def test_errors_show_no_values(sql_ledger: SqlLedger) -> None:
 
 def test_settings_that_somebody_broke_are_empty(sql_ledger: SqlLedger) -> None:
     """Each field then has its default, which is the budgets' rule."""
-    sql_ledger.unset_setting(Scope("openai"), None, "ann", 1.0)
+    sql_ledger.set_setting(Scope("openai"), {}, "ann", 1.0, lambda stored, given: {})
     for text in ("{", "[1]", ""):
         with sql_ledger._database.write() as connection:
             connection.exec_driver_sql(f"UPDATE budget_settings SET fields = '{text}'")

@@ -12,7 +12,7 @@ from awfproxy.core.consumption import of_record
 from awfproxy.core.records import TokenUsageRecord
 from awfproxy.prices.price_list import open_price_list
 from awfproxy.report.costs import PICO, Costs, PlainRow
-from awfproxy.report.rows import decoded, read_usage_row
+from awfproxy.report.rows import decoded, read_row
 from awfproxy.report.times import moment
 from awfproxy.report.totals import Grouped, Totals
 from bench.report_records import lines
@@ -80,7 +80,7 @@ def added(several: list[dict[str, Any]]) -> Totals:
         line = json.dumps(record).encode()
         row = decoded(line, plain)
         if isinstance(row, str):
-            found = read_usage_row(line)
+            found = read_row(line)
             assert not isinstance(found, str)
             grouped.add(found, line)
         else:
@@ -151,7 +151,7 @@ def test_an_unpriced_model_is_named_and_never_0() -> None:
     call |= dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), 5)
     grouped = Grouped(("model",), Costs(PRICES, 0.0))
     for _ in range(2):
-        row = read_usage_row(json.dumps(call).encode())
+        row = read_row(json.dumps(call).encode())
         assert not isinstance(row, str)
         grouped.add(row, json.dumps(call).encode())
     grouped.settle()
@@ -165,7 +165,7 @@ def test_a_rule_is_told() -> None:
     call |= dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), 5)
     line = json.dumps({**call, "usage": {"service_tier": "scale"}}).encode()
     costs = Costs(PRICES, 0.0)
-    grouped, row = Grouped((), costs), read_usage_row(line)
+    grouped, row = Grouped((), costs), read_row(line)
     assert not isinstance(row, str)
     grouped.add(row, line)
     assert costs.assumed == {"unpriced-tier:scale": 1}

@@ -3,13 +3,14 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.core.fields import COUNT_MAX
 from awfproxy.core.records import TokenUsageRecord, encode
-from awfproxy.report.rows import COUNTLESS, MALFORMED, MISTYPED, OTHER, Row, read_row, read_usage_row
+from awfproxy.report.rows import COUNTLESS, MALFORMED, MISTYPED, OTHER, Row, UsageRow, decoded, read_row
 
 
 def line(**fields: Any) -> bytes:
@@ -116,7 +117,7 @@ def test_records_of_another_kind() -> None:
 def test_a_usage_object_is_given_to_those_who_ask() -> None:
     """Whatever it is: nothing of it is checked here."""
     for usage in ({"a": {"b": 1}}, [1], None, "x"):
-        found = read_usage_row(line(usage=usage))
+        found = decoded(line(usage=usage), msgspec.json.Decoder(UsageRow).decode)
         assert not isinstance(found, str)
         assert found.usage == usage
 

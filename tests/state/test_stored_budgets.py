@@ -114,7 +114,7 @@ def test_a_ledger_gets_back_what_it_lost(tmp_path: Path) -> None:
     assert stored.look(ledger) == ([], [])  # nothing was read
     StoredBudgets(str(tmp_path)).keep(SEEN)
     stored.read()
-    unset = ledger.unset_setting(SEEN[0].scope, None, "ann", 3.0)
+    unset = ledger.set_setting(SEEN[0].scope, {}, "ann", 3.0, lambda stored, given: {})
     assert stored.look(ledger) == ([unset, SEEN[1]], [SEEN[1]])
     assert stored.look(ledger) == ([unset, SEEN[1]], [])
     assert StoredBudgets(str(tmp_path)).read() == ledger.settings() == [unset, SEEN[1]]
