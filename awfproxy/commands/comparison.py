@@ -135,7 +135,7 @@ def rebuild(
         # Admitted before, and written down later: they are no one's to delete, but they are the journal's.
         _add(ledger, (row for row in journal.rows(priced=True) if row.created_at < first * 1000))
     for window in ledger.windows(now):
-        ledger.recount(window)
+        ledger.recount(window, journal.instance)
     return count
 
 

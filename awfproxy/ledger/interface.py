@@ -175,8 +175,11 @@ class Ledger(Protocol):
         rows' word that nothing else was used, also by calls whose usage nobody reported.
         """
 
-    def recount(self, window: Window) -> None:
-        """Commit at least what rows show and leases hold, because calls passed that no lease covered."""
+    def recount(self, window: Window, instance: str) -> None:
+        """Commit what rows of this installation show and no lease of it has covered.
+
+        Call it when all of its journal is in the rows, and its dead are settled.
+        """
 
     def forget(self, before: float) -> int:
         """Drop the windows that ended before, with their leases, and who was settled before.

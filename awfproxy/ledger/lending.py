@@ -5,6 +5,9 @@ The ledgers load an account under its lock, call one function here and store wha
 Rules:
 - ``committed`` is what the window's rows showed when the account was opened, and all that was handed out since and not
   given back.  `borrow` hands out only what fits under the cap, so what holders may spend together never passes it.
+- ``covered`` is the part of it that an installation's rows showed then, and that its leases had spent which have ended.
+  What its rows show beyond that, and beyond what they show of its living leases, no lease has covered: `recount` makes
+  up for it, whatever other installations do meanwhile.
 - A holder without a lease gets one with `join`, or with its first `borrow`.  What it says to have spent and reserved
   then is committed on top of what rows have: so it says nothing that they show (see `server.lease`).
 - A holder that speaks of a lease which the account does not have, or that had spent more, is told so, and nothing is
@@ -60,6 +63,8 @@ class Account(msgspec.Struct):
     lost: int = 0
     wanted_until: float = 0.0
     leases: dict[Holder, Lease] = {}
+    #: by instance
+    covered: dict[str, int] = {}
 
     def standing(self, now: float) -> Standing:
         living = [lease for lease in self.leases.values() if not lease.dead]
@@ -76,15 +81,16 @@ class Account(msgspec.Struct):
         """Begin a lease, whatever there was before: what that had spent stays committed.
 
         :param held: what is committed for it, and no row that is there shows
-        :param rows: what all rows of the window show, to make up for those that no lease has covered; None: there are
-            none
+        :param rows: what the rows of its installation show, to make up for those that no lease has covered; None:
+            there are none
         """
         before = self.leases.pop(holder, None)
         if before is not None:
             self.committed -= before.unspent
             self.lost -= before.lost
+            self._cover(holder.instance, before.spent)
         if rows is not None:
-            self.recount(rows)
+            self.recount(holder.instance, rows)
         self.leases[holder] = Lease()
         return self.beat(holder, held, now, expires_at)
 
@@ -143,6 +149,7 @@ class Account(msgspec.Struct):
         lease = self._hear(holder, msgspec.structs.replace(held, spent=spent))
         self.committed -= lease.free
         self.lost += lease.reserved
+        self._cover(holder.instance, lease.spent)
         del self.leases[holder]
         return lease.reserved
 
@@ -165,6 +172,7 @@ class Account(msgspec.Struct):
         """End a lease of which nobody knows more than was last heard; all that was not spent is lost."""
         lease = self.leases.pop(holder)
         self.lost += lease.unspent - lease.lost
+        self._cover(holder.instance, lease.spent)
         return lease.unspent
 
     def expire(self, now: float) -> list[Loss]:
@@ -178,16 +186,19 @@ class Account(msgspec.Struct):
                 losses.append(Loss(holder, self.window, lease.lost))
         return losses
 
-    def release(self, shown: int) -> Release:
+    def release(self, rows: dict[str, int]) -> Release:
         """Let go of lost tokens that no row shows.
 
-        :param shown: the tokens of all rows of the window, with those of the dead
+        :param rows: what the rows of each installation show, with those of the dead
         """
         lost = self.lost
         unspent = sum(lease.unspent for lease in self.leases.values() if not lease.dead)
-        released = min(lost, max(self.committed - unspent - shown, 0))
+        released = min(lost, max(self.committed - unspent - sum(rows.values()), 0))
         self.committed -= released
         self.lost = 0
+        # The others of them were used by what these rows show.
+        for instance, shown in rows.items():
+            self._cover(instance, self._uncovered(instance, shown))
         # Those leases that could come to life again must not bring back what is no longer committed.
         left = released
         for lease in self.leases.values():
@@ -198,15 +209,25 @@ class Account(msgspec.Struct):
                 lease.lost = 0
         return Release(self.window, released, lost - released)
 
-    def recount(self, rows: int) -> None:
-        """Make up for calls that no lease has covered, where rows show ``rows``.
+    def recount(self, instance: str, rows: int) -> None:
+        """Make up for calls of an installation that no lease has covered, where its rows show ``rows``.
 
-        Rows and the figures of living holders are not of the same moment.  What a holder has spent since its records
-        were known to be in the rows is counted though they may have it: never too little, and too much by what the
-        others have used within the last second or so.  Of leases that have ended the rows are taken to have all.
+        To be called when the rows have all of its journal, and its dead are settled.  The rows may have more of a lease
+        that lives than is known to be in them: that is counted too, never too little.
         """
-        unshown = sum(max(lease.granted - lease.shown, 0) for lease in self.leases.values() if not lease.dead)
-        self.committed = max(self.committed, rows + unshown + self.lost)
+        more = self._uncovered(instance, rows)
+        self.committed += more
+        self._cover(instance, more)
+
+    def _uncovered(self, instance: str, rows: int) -> int:
+        """Of an installation's rows, what is not known to be committed."""
+        leases = (lease for holder, lease in self.leases.items() if holder.instance == instance)
+        known = self.covered.get(instance, 0) + sum(lease.spent if lease.dead else lease.shown for lease in leases)
+        return max(rows - known, 0)
+
+    def _cover(self, instance: str, more: int) -> None:
+        if more:
+            self.covered[instance] = self.covered.get(instance, 0) + more
 
     def stranger(self, now: float) -> Grant:
         """The answer to a holder that speaks of a lease which is not there."""

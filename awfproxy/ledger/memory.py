@@ -177,21 +177,21 @@ class MemoryLedger:
     def windows(self, now: float) -> list[Window]:
         return sorted(window for window in self._accounts if window.end > now)
 
-    def _shown(self, window: Window) -> int:
+    def _shown(self, window: Window) -> dict[str, int]:
+        """Tokens of a window's rows, by instance."""
         scope = window.scope
-        return self.used(
-            scope.port,
-            window.start,
-            window.end,
-            feature=scope.name if scope.kind == "feature" else None,
-            user=scope.name if scope.kind == "user" else None,
-            measure=window.measure,
-        )
+        feature = scope.name if scope.kind == "feature" else None
+        user = scope.name if scope.kind == "user" else None
+        shown: dict[str, int] = {}
+        for row in self._of(scope.port, window.start, window.end, feature, user):
+            shown[row.instance] = shown.get(row.instance, 0) + row.counted(window.measure)
+        return shown
 
     def _account(self, window: Window) -> Account:
         account = self._accounts.get(window)
         if account is None:
-            account = self._accounts[window] = Account(window, self._shown(window))
+            shown = self._shown(window)
+            account = self._accounts[window] = Account(window, sum(shown.values()), covered=shown)
         return account
 
     def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
@@ -199,7 +199,7 @@ class MemoryLedger:
         account = self._account(held.window)
         if holder in self._settled:
             return account.stranger(now)
-        rows = self._shown(held.window) if recount and known else None
+        rows = self._shown(held.window).get(holder.instance, 0) if recount and known else None
         return account.join(holder, held, rows, now, expires_at)
 
     def borrow(
@@ -243,9 +243,9 @@ class MemoryLedger:
         account = self._accounts.get(window)
         return account.release(self._shown(window)) if account else None
 
-    def recount(self, window: Window) -> None:
+    def recount(self, window: Window, instance: str) -> None:
         if account := self._accounts.get(window):
-            account.recount(self._shown(window))
+            account.recount(instance, self._shown(window).get(instance, 0))
 
     def forget(self, before: float) -> int:
         over = [window for window in self._accounts if window.end < before]

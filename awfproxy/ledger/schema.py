@@ -92,6 +92,34 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (instance, worker)
         )""",
     ),
+    # Leases that are there add what they have spent when they end.
+    (
+        """CREATE TABLE covered_tokens (
+            window_id BIGINT NOT NULL,
+            instance TEXT NOT NULL,
+            tokens BIGINT NOT NULL,
+            PRIMARY KEY (window_id, instance),
+            FOREIGN KEY (window_id) REFERENCES budget_windows (id) ON DELETE CASCADE
+        )""",
+        """INSERT INTO covered_tokens (window_id, instance, tokens)
+            SELECT shown.window_id, shown.instance, shown.tokens - coalesce((
+                SELECT sum(l.spent) FROM leases AS l
+                WHERE l.window_id = shown.window_id AND l.instance = shown.instance
+            ), 0)
+            FROM (
+                SELECT w.id AS window_id, u.instance AS instance, sum(
+                    CASE WHEN w.measure = 'usd' THEN coalesce(u.counted_usd, 0)
+                    WHEN w.measure = 'all' AND NOT u.include_cache THEN coalesce(u.total_tokens, 0)
+                        + coalesce(u.cache_read_tokens, 0) + coalesce(u.cache_write_tokens, 0)
+                    ELSE coalesce(u.total_tokens, 0) END
+                ) AS tokens
+                FROM budget_windows AS w JOIN ai_usage_ledger AS u ON u.port = w.port
+                    AND u.created_at >= w.starts_at * 1000 AND u.created_at < w.ends_at * 1000
+                    AND (w.kind = 'port' OR w.kind = 'user' AND u."user" = w.name
+                        OR w.kind = 'feature' AND u.feature = w.name)
+                GROUP BY w.id, u.instance
+            ) AS shown""",
+    ),
 )
 _SERIAL: Final = {
     "sqlite": "INTEGER PRIMARY KEY",

@@ -32,7 +32,7 @@ from awfproxy.core.budgets import Scope
 from awfproxy.ledger.database import Database
 from awfproxy.ledger.facts import Grant, Held, Holder, Loss, Release, Standing, Window
 from awfproxy.ledger.lending import Account, Lease
-from awfproxy.ledger.tables import leases, settled, windows
+from awfproxy.ledger.tables import covered, leases, settled, windows
 
 #: SQLAlchemy looks at an INSERT's number of rows only where it is told to
 _COUNTED: Final = {"preserve_rowcount": True}
@@ -57,6 +57,7 @@ _SETTLED: Final = select(settled.c.settled_at).where(_given(settled, "instance",
 _OVERDUE: Final = select(leases.c.window_id).where(leases.c.dead.is_(False), leases.c.expires_at <= bindparam("now"))
 _OVERDUE_LOCKED: Final = select(windows).where(windows.c.id.in_(_OVERDUE)).order_by(windows.c.id).with_for_update()
 _LEASES: Final = select(leases).where(leases.c.window_id.in_(bindparam("ids", expanding=True)))
+_COVERED: Final = select(covered).where(covered.c.window_id.in_(bindparam("ids", expanding=True)))
 _AT: Final = and_(
     leases.c.window_id == bindparam("at_window"),
     leases.c.instance == bindparam("at_instance"),
@@ -66,6 +67,10 @@ _CHANGE: Final = update(windows).where(windows.c.id == bindparam("at_window"))
 _ADD: Final = insert(leases)
 _ALTER: Final = update(leases).where(_AT)
 _END: Final = delete(leases).where(_AT)
+_COVER: Final = insert(covered)
+_COVER_MORE: Final = update(covered).where(
+    covered.c.window_id == bindparam("at_window"), covered.c.instance == bindparam("at_instance")
+)
 
 
 class SqlLeases:
@@ -73,7 +78,7 @@ class SqlLeases:
 
     _database: Database
 
-    def _shown(self, connection: Connection, window: Window) -> int:
+    def _shown(self, connection: Connection, window: Window) -> dict[str, int]:
         raise NotImplementedError  # the rows' part
 
     def window(self, window: Window, now: float) -> Standing | None:
@@ -93,7 +98,9 @@ class SqlLeases:
             account = loaded.account(held.window)
             if _is_settled(connection, holder):
                 return account.stranger(now)
-            rows = self._shown(connection, held.window) if recount and not opened else None
+            rows = None
+            if recount and not opened:
+                rows = self._shown(connection, held.window).get(holder.instance, 0)
             grant = account.join(holder, held, rows, now, expires_at)
             loaded.store()
         return grant
@@ -184,11 +191,11 @@ class SqlLeases:
             loaded.store()
         return release
 
-    def recount(self, window: Window) -> None:
+    def recount(self, window: Window, instance: str) -> None:
         with self._database.write() as connection:
             loaded = _Loaded(connection)
             if loaded.load(_NAMED_LOCKED, _identity(window)):
-                loaded.account(window).recount(self._shown(connection, window))
+                loaded.account(window).recount(instance, self._shown(connection, window).get(instance, 0))
                 loaded.store()
 
     def forget(self, before: float) -> int:
@@ -235,18 +242,23 @@ class _Loaded:
         for row in self._connection.execute(_LEASES, {"ids": list(found)}):
             lease = Lease(row.granted, row.spent, row.shown, row.reserved, row.lost, row.dead, row.expires_at)
             held[row.window_id][Holder(row.instance, row.worker)] = lease
+        ended: dict[int, dict[str, int]] = {number: {} for number in found}
+        for row in self._connection.execute(_COVERED, {"ids": list(found)}):
+            ended[row.window_id][row.instance] = row.tokens
         for number, row in found.items():
-            account = Account(_window(row), row.committed, row.lost, row.wanted_until, held[number])
+            account = Account(_window(row), row.committed, row.lost, row.wanted_until, held[number], ended[number])
             before = {holder: copy(lease) for holder, lease in account.leases.items()}
             self._ids[account.window] = number
             self._accounts[account.window] = account
-            self._before[account.window] = structs.replace(account, leases=before)
+            self._before[account.window] = structs.replace(account, leases=before, covered=dict(account.covered))
         return True
 
     def store(self) -> None:
         """Write what changed."""
         execute = self._connection.execute
         changed, added, altered, ended = [], [], [], []
+        put: list[dict[str, Any]] = []
+        more: list[dict[str, Any]] = []
         for window, account in self._accounts.items():
             number, before = self._ids[window], self._before[window]
             if _figures(account) != _figures(before):
@@ -259,6 +271,11 @@ class _Loaded:
                 elif lease != old:
                     altered.append(_key(number, holder) | structs.asdict(lease))
             ended += [_key(number, holder) for holder in before.leases.keys() - account.leases.keys()]
+            for instance, tokens in account.covered.items():
+                if instance not in before.covered:
+                    put.append({"window_id": number, "instance": instance, "tokens": tokens})
+                elif tokens != before.covered[instance]:
+                    more.append({"at_window": number, "at_instance": instance, "tokens": tokens})
         if changed:
             execute(_CHANGE, changed)
         if added:
@@ -267,6 +284,10 @@ class _Loaded:
             execute(_ALTER, altered)
         if ended:
             execute(_END, ended)
+        if put:
+            execute(_COVER, put)
+        if more:
+            execute(_COVER_MORE, more)
 
 
 def _key(number: int, holder: Holder) -> dict[str, Any]:
@@ -277,12 +298,18 @@ def _figures(account: Account) -> dict[str, Any]:
     return {"committed": account.committed, "lost": account.lost, "wanted_until": account.wanted_until}
 
 
-def _open_account(connection: Connection, window: Window, shown: int) -> bool:
+def _open_account(connection: Connection, window: Window, shown: dict[str, int]) -> bool:
     """Another process may do the same at once: the first one's stays.  Whether it is ours."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = _identity(window) | {"ends_at": window.end, "committed": shown, "lost": 0, "wanted_until": 0.0}
-    put = dialect.insert(windows).values(values).on_conflict_do_nothing()
-    return bool(connection.execute(put, execution_options=_COUNTED).rowcount)
+    figures = {"committed": sum(shown.values()), "lost": 0, "wanted_until": 0.0}
+    put = dialect.insert(windows).values(_identity(window) | {"ends_at": window.end} | figures).on_conflict_do_nothing()
+    if not connection.execute(put, execution_options=_COUNTED).rowcount:
+        return False
+    if shown:
+        number = connection.execute(_NUMBER, _identity(window)).scalar_one()
+        rows = [{"window_id": number, "instance": instance, "tokens": tokens} for instance, tokens in shown.items()]
+        connection.execute(_COVER, rows)
+    return True
 
 
 def _is_settled(connection: Connection, holder: Holder) -> bool:

@@ -162,13 +162,14 @@ class SqlRows:
             finally:
                 _unstage(connection)
 
-    def _shown(self, connection: Connection, window: Window) -> int:
-        """Tokens of a window's rows."""
+    def _shown(self, connection: Connection, window: Window) -> dict[str, int]:
+        """Tokens of a window's rows, by instance."""
         scope = window.scope
         feature = scope.name if scope.kind == "feature" else None
         user = scope.name if scope.kind == "user" else None
         chosen = _of(scope.port, window.start, window.end, feature, user)
-        return _one(connection, select(_sum(window.measure)).where(*chosen))
+        query = select(usage.c.instance, _sum(window.measure)).where(*chosen).group_by(usage.c.instance)
+        return {instance: int(tokens) for instance, tokens in connection.execute(query)}
 
 
 def _upsert(connection: Connection, table: Table) -> Any:

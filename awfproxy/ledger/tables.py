@@ -103,6 +103,15 @@ leases: Final = Table(
 )
 Index("leases_holder", leases.c.instance, leases.c.worker)
 
+#: see `lending.Account.covered`
+covered: Final = Table(
+    "covered_tokens",
+    metadata,
+    Column("window_id", BigInteger, ForeignKey(windows.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("instance", Text, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+)
+
 settled: Final = Table(
     "settled_holders",
     metadata,

@@ -274,7 +274,7 @@ class Bookkeeper:
         done.last = batch.last and self._priced(ledger)
         if done.last:
             for window in ledger.windows(self._now()) if self._uncovered else self._doubtful:
-                ledger.recount(window)
+                ledger.recount(window, self._instance)
             self._whole, self._uncovered = True, False
             self._doubtful.clear()
             self._mark.at = began

@@ -39,7 +39,7 @@ def test_nothing_is_known_of_a_window_nobody_asked_for(ledger: Ledger) -> None:
     assert ledger.window(PORT, NOW) is None
     assert ledger.windows(NOW) == []
     assert ledger.release_lost(PORT) is None
-    ledger.recount(PORT)
+    ledger.recount(PORT, "host-a")
     assert ledger.windows(NOW) == []
 
 
@@ -302,8 +302,54 @@ def test_rows_that_others_may_have_are_counted_rather_twice_than_not(ledger: Led
     borrow(B, 100)
     ledger.record([row(1, 40), row(2, 200)])
     ledger.heartbeat(B, [Held(PORT, 100, 60, 0, shown=0)], NOW, LATER)
-    ledger.recount(PORT)
+    ledger.recount(PORT, "host-a")
     assert borrow.standing.committed == 240 + 100
+
+
+def test_an_installation_makes_up_for_its_own_calls_only(ledger: Ledger, borrow: Borrower) -> None:
+    """Rows and leases of others may be of different moments: it is nobody's affair but theirs."""
+    ledger.record([row(1, 300), row(2, 30, instance="host-b")])
+    borrow(A, 100)
+    borrow(C, 200)
+    ledger.heartbeat(C, [held(200, 150)], NOW, LATER)
+    ledger.record([row(3, 60), row(4, 150, instance="host-b"), row(5, 7, instance="host-b")])
+    ledger.close_lease(A, held(100, 60))
+    assert borrow.standing.committed == 330 + 60 + 200
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 330 + 60 + 200
+    ledger.close_lease(C, held(200, 150))
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 330 + 60 + 150
+    ledger.recount(PORT, "host-b")
+    assert borrow.standing.committed == 330 + 60 + 157
+
+
+def test_what_a_lease_that_ended_had_spent_is_covered(ledger: Ledger, borrow: Borrower) -> None:
+    """In whatever way it ended; of one whose figures are lost only what it had told."""
+    for holder in (A, B):
+        borrow(holder, 100)
+    dead = Holder("host-a", 2)
+    borrow(dead, 100)
+    ledger.heartbeat(dead, [held(100, 30)], NOW, LATER)
+    ledger.close_lease(A, held(100, 10))
+    ledger.settle_dead(B, [held(100, 20, 5)], NOW)
+    ledger.give_up(dead)
+    ledger.record([row(1, 10), row(2, 20), row(3, 30)])
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 10 + 25 + 100
+    ledger.record([row(4, 40)])
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 10 + 25 + 100 + 40
+
+
+def test_lost_tokens_that_rows_show_are_covered_once_they_were_released(ledger: Ledger, borrow: Borrower) -> None:
+    """They are used, and no call without a lease."""
+    borrow(A, 500)
+    ledger.give_up(A)
+    ledger.record([row(1, 150)])
+    assert ledger.release_lost(PORT) == Release(PORT, 350, 150)
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 150
 
 
 def test_joining_twice_counts_once(ledger: Ledger, borrow: Borrower) -> None:
@@ -372,13 +418,13 @@ def test_a_window_that_was_not_watched_is_counted_again(ledger: Ledger, borrow: 
     ledger.record([row(1, 100)])
     borrow(A, 50)
     ledger.record([row(2, 400)])
-    ledger.recount(PORT)
+    ledger.recount(PORT, "host-a")
     assert borrow.standing.committed == 550
-    ledger.recount(PORT)
+    ledger.recount(PORT, "host-a")
     assert borrow.standing.committed == 550
     borrow(B, 300)
     ledger.close_lease(B, held(300, 300))
-    ledger.recount(PORT)
+    ledger.recount(PORT, "host-a")
     assert borrow.standing.committed == 850
 
 

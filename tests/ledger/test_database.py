@@ -22,6 +22,7 @@ from awfproxy.ledger.database import FILE_MODE, parse
 from awfproxy.ledger.errors import LedgerError, LedgerGone, LedgerSetting, LedgerUnavailable
 from awfproxy.ledger.facts import Position
 from awfproxy.ledger.sql import SqlLedger
+from awfproxy.ledger.tables import metadata
 from tests.ledger.conftest import NewUrl
 from tests.ledger.samples import APRIL, LATER, MARCH, NOW, A, held, row
 
@@ -139,8 +140,7 @@ def test_tables_that_are_gone_are_made_anew(sql_ledger: SqlLedger) -> None:
     """By `reopen`, as with a file that is gone."""
     sql_ledger.record([row(1)])
     with sql_ledger._database.write() as connection:
-        for table in ("ai_usage_ledger", "leases", "budget_windows", "budget_settings", "journal_positions",
-                      "settled_holders", "schema_version"):  # fmt: skip
+        for table in (*reversed(metadata.sorted_tables), "schema_version"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
     with pytest.raises(LedgerGone):
         sql_ledger.record([row(2)])

@@ -89,6 +89,43 @@ def test_rows_of_the_first_version_can_be_priced(sql_ledger: SqlLedger, url: str
     assert sql_ledger.not_priced(MARCH) == []
 
 
+def test_accounts_of_the_third_version_know_what_their_rows_are(sql_ledger: SqlLedger, url: str) -> None:
+    """What leases have spent is covered when they end; all else that rows show is."""
+    _upgrade_all(url, STEPS[:3])
+    connected = engine(url)
+    with connected.begin() as connection:
+        for number, (kind, name, measure) in enumerate(
+            [("port", "", "reported"), ("port", "", "all"), ("user", "ci", "reported"), ("port", "", "usd")], 1
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO budget_windows VALUES"
+                f" ({number}, 'openai', '{kind}', '{name}', 'month', '{measure}', {MARCH}, {APRIL}, 1000, 0, 0)"
+            )
+            connection.exec_driver_sql(
+                f"INSERT INTO leases VALUES ({number}, 'host-a', 1, 500, 40, 0, 0, false, {APRIL}, 0)"
+            )
+        names = list(Row.__struct_fields__)
+        columns, values = ", ".join(f'"{name}"' for name in names), ", ".join(f":{name}" for name in names)
+        for each in (
+            row(1, 100, counted_usd=7, cache_read_tokens=5, include_cache=False),
+            row(2, 30, user="ci", cache_read_tokens=2, include_cache=True),
+            row(3, 8, instance="host-b"),
+            row(4, 1, port="other"),
+            row(5, 1, created_at=APRIL * 1000),
+        ):
+            insert = text(f"INSERT INTO ai_usage_ledger ({columns}) VALUES ({values})")
+            connection.execute(insert, {name: getattr(each, name) for name in names})
+        upgrade(connection)
+        found = connection.exec_driver_sql("SELECT * FROM covered_tokens ORDER BY window_id, instance").all()
+    connected.dispose()
+    assert [tuple(line) for line in found] == [
+        (1, "host-a", 130 - 40), (1, "host-b", 8),
+        (2, "host-a", 135 - 40), (2, "host-b", 8),
+        (3, "host-a", 30 - 40),
+        (4, "host-a", 7 - 40), (4, "host-b", 0),
+    ]  # fmt: skip
+
+
 def test_tables_of_a_newer_version_are_refused(sql_ledger: SqlLedger, url: str) -> None:
     """In words that say what to do, at every start, and nothing is written."""
     sql_ledger.open()

@@ -393,16 +393,17 @@ class WatchedLedger(MemoryLedger):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock
-        self.recounts: list[float] = []
+        #: and of which installation
+        self.recounts: list[tuple[float, str]] = []
 
     def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
         if recount:
-            self.recounts.append(self.clock.seconds())
+            self.recounts.append((self.clock.seconds(), holder.instance))
         return super().join(holder, held, now=now, expires_at=expires_at, recount=recount)
 
-    def recount(self, window: Window) -> None:
-        self.recounts.append(self.clock.seconds())
-        super().recount(window)
+    def recount(self, window: Window, instance: str) -> None:
+        self.recounts.append((self.clock.seconds(), instance))
+        super().recount(window, instance)
 
 
 class Call:
@@ -417,11 +418,11 @@ class Call:
 class Counting(RuleBasedStateMachine):
     """Two hosts, one of them with two workers: budgets change, processes die, the ledger is lost or restored.
 
-    In the end the accounts have at least what was used, and where nothing is lost, no more but what the others used in
-    the seconds before an account made up with rows.
+    In the end the accounts have at least what was used, and where nothing is lost, no more but what the workers of the
+    same host used in the seconds before its account made up with rows.
     """
 
-    #: seconds for which figures of others may be old when an account makes up with rows: a beat to have a checkpoint
+    #: seconds for which figures of a worker may be old when an account makes up with rows: a beat to have a checkpoint
     #: taken, one to have it passed, one to tell it, and the rounds of the bookkeeper between
     STALE = 4.0
 
@@ -437,8 +438,8 @@ class Counting(RuleBasedStateMachine):
         self.graves.start()
         self.processes: list[Process] = []
         self.running: list[Call] = []
-        #: when calls ended, and what they used
-        self.ended: list[tuple[float, int]] = []
+        #: when calls ended, and where, and what they used
+        self.ended: list[tuple[float, str, int]] = []
         #: what was used by calls that left no record, in the window that had reserved for them
         self.unrecorded: dict[Window, int] = {}
         #: no ledger but the first has been there
@@ -489,7 +490,12 @@ class Counting(RuleBasedStateMachine):
         call = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         used = int(call.reservation.amount * share) or uncovered
         call.process.settle(tokens(call.process), call.reservation, used, call.admitted)
-        self.ended.append((self.clock.seconds(), used))
+        self.count(call, used)
+
+    def count(self, call: Call, used: int) -> None:
+        """A call has ended now."""
+        assert call.process.host is not None
+        self.ended.append((self.clock.seconds(), call.process.host.instance, used))
 
     @rule(seconds=st.sampled_from([0.0, 0.05, 0.3, 1.0, 3.0, 20.0]))
     def wait(self, seconds: float) -> None:
@@ -586,21 +592,25 @@ class Counting(RuleBasedStateMachine):
         self.settle_down("day")
         for call in self.running:
             call.process.settle(tokens(call.process), call.reservation, call.reservation.amount, call.admitted)
-            self.ended.append((self.clock.seconds(), call.reservation.amount))
+            self.count(call, call.reservation.amount)
         for window, change in ((TODAY, "day"), (MONTH, "month")):
             self.settle_down(change)
-            used = sum(tokens for _, tokens in self.ended) + self.unrecorded.get(window, 0)
+            used = sum(tokens for *_, tokens in self.ended) + self.unrecorded.get(window, 0)
             account = standing(self.ledger, window)
             assert used <= account.used, f"{window.period}: {account.used} are counted of {used}"
             if self.one_ledger:
                 assert account.reserved == 0
-                most = sum(tokens for _, tokens in self.ended) + account.lost + self.twice()
+                most = sum(tokens for *_, tokens in self.ended) + account.lost + self.twice()
                 assert account.used <= most, f"{window.period}: {account.used} are counted of {used}"
 
     def twice(self) -> int:
         """What may be counted twice."""
         recounts = self.first.recounts
-        return sum(used for at, used in self.ended if any(at <= each <= at + self.STALE for each in recounts))
+        return sum(
+            used
+            for at, instance, used in self.ended
+            if any(instance == where and at <= each <= at + self.STALE for each, where in recounts)
+        )
 
 
 TestCounting = Counting.TestCase
