@@ -56,18 +56,15 @@ class Estimator:
     :param prior_input: what `MILLION` bytes are supposed to use, and ``prior_output`` an answer, before calls say so
     """
 
-    __slots__ = ("_input", "_output")
+    __slots__ = ("_input", "_output", "rates")
 
     def __init__(self, prior_input: int = PRIOR_INPUT, prior_output: int = PRIOR_OUTPUT) -> None:
         self._input = Quantile()
         self._output = Quantile()
         self._input.add(prior_input)
         self._output.add(prior_output)
-
-    @property
-    def rates(self) -> tuple[int, int]:
-        """What it reckons with: input for `MILLION` bytes, and output."""
-        return self._input.value, self._output.value
+        #: what it reckons with: input for `MILLION` bytes, and output
+        self.rates = (self._input.value, self._output.value)
 
     def estimate(self, size: int, limit: int | None = None) -> int:
         """Tokens to reserve for a call.
@@ -81,6 +78,7 @@ class Estimator:
         """What a call with a request of ``size`` bytes used, as it counts for the budget."""
         self._input.add(input_tokens * MILLION // max(size, LEAST_BYTES))
         self._output.add(output_tokens)
+        self.rates = (self._input.value, self._output.value)
 
 
 class Estimators:
@@ -99,7 +97,8 @@ class Estimators:
 
     def of(self, model: str | None) -> Estimator:
         """What is reckoned with for a model that a request asks for; for estimates only."""
-        return self.own(model) or (self._others if self._full else None) or _UNKNOWN
+        found = self._by_model.get(model or "")
+        return found if found is not None else ((self._others if self._full else None) or _UNKNOWN)
 
     def add(self, model: str | None, prior: Callable[[], tuple[int, int]]) -> Estimator | None:
         """The one that learns for a model alone, made where there is place; None: there is none.

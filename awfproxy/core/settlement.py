@@ -52,6 +52,11 @@ class Spent(msgspec.Struct, frozen=True):
     late: bool = False
 
     @property
+    def told(self) -> bool:
+        """What was reported is all that it used."""
+        return self.final or self.only_reported
+
+    @property
     def nothing(self) -> bool:
         """It used nothing, whatever a token costs."""
         if self.usage is not None:
@@ -83,7 +88,7 @@ def due(budget: Budget, reserved: int, spent: Spent) -> int:
     :param reserved: what was set aside for it, or would have been
     """
     so_far = spent.tokens(budget.count)
-    if spent.final or spent.only_reported:
+    if spent.told:
         return so_far
     return charge(
         budget.mode,
@@ -109,7 +114,7 @@ class Priced(msgspec.Struct, frozen=True):
 
     #: as it was reported, final or not
     so_far: int
-    #: what was sent and delivered, by the estimate of its tokens; None: nobody can say
+    #: what was sent and delivered, by the estimate of its tokens; None: nobody can say, or the provider has said it
     delivered: int | None
 
 
@@ -119,7 +124,7 @@ def priced(spent: Spent, consumed: Consumption | None, cost: CostOf) -> Priced:
     :param consumed: its usage, by classes; None: it has none
     """
     delivered = None
-    if spent.delivered is not None:
+    if spent.delivered is not None and not spent.told:
         made = min(spent.delivered_output, spent.delivered)
         delivered = micro_dollars(cost(Consumption(input=spent.delivered - made, output=made)))
     return Priced(0 if consumed is None else micro_dollars(cost(consumed)), delivered)
@@ -130,7 +135,7 @@ def due_usd(reserved: int, spent: Spent, found: Priced) -> int:
 
     :param reserved: what was set aside for it, or would have been, in the same
     """
-    if spent.final or spent.only_reported:
+    if spent.told:
         return found.so_far
     return charge(
         "learned",

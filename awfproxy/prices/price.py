@@ -6,7 +6,7 @@ by a rule, and not by a published rate, can be asked for: it is never passed ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -51,15 +51,8 @@ class Price:
 
     def cost(self, consumed: Consumption) -> float:
         """Dollars, at least 0."""
-        tier = consumed.service_tier
-        rates = self._standard if tier is None or tier not in self._tiers else self._tiers[tier][0]
-        bands = rates.bands
-        vector = bands[0][1]
-        if len(bands) > 1:
-            prompt = consumed.prompt
-            for over, dearer in bands:
-                if prompt > over:
-                    vector = dearer
+        rates = self._rates(consumed)
+        vector = _band(rates, consumed)
         dollars = (
             consumed.input * vector[0]
             + consumed.cache_read * vector[1]
@@ -80,6 +73,22 @@ class Price:
             dollars *= REGIONAL_FACTOR
         return dollars + rates.call + consumed.web_searches * rates.search
 
+    def output_cost(self, consumed: Consumption) -> float:
+        """The part of it that what was generated costs."""
+        vector = _band(self._rates(consumed), consumed)
+        dollars = consumed.output * vector[4] + consumed.reasoning * vector[5]
+        if consumed.output_audio or consumed.output_image or consumed.output_video:
+            dollars += (
+                consumed.output_audio * vector[11]
+                + consumed.output_image * vector[12]
+                + consumed.output_video * vector[13]
+            )
+        return dollars * REGIONAL_FACTOR if consumed.regional else dollars
+
+    def _rates(self, consumed: Consumption) -> Rates:
+        tier = consumed.service_tier
+        return self._standard if tier is None or tier not in self._tiers else self._tiers[tier][0]
+
     def assumed(self, consumed: Consumption) -> str | None:
         """What of the cost is by a rule and not by a published rate, in a word for reports; None: nothing.
 
@@ -98,3 +107,15 @@ class Price:
             if getattr(consumed, name):
                 return f"unpriced-class:{name}"
         return None
+
+
+def _band(rates: Rates, consumed: Consumption) -> Sequence[float]:
+    """What each class costs where the prompt is as long as it is."""
+    bands = rates.bands
+    vector = bands[0][1]
+    if len(bands) > 1:
+        prompt = consumed.prompt
+        for over, dearer in bands:
+            if prompt > over:
+                vector = dearer
+    return vector

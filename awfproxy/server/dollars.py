@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
 import txaio
 
 from awfproxy.core.budgets import micro_dollars
-from awfproxy.core.consumption import Consumption, consumption
+from awfproxy.core.consumption import consumption
 from awfproxy.core.settlement import Spent, due_usd, priced
 from awfproxy.prices.charges import Rate
 from awfproxy.server.allowance import Allowance, Cancel, Reservation
@@ -76,16 +75,9 @@ class Dollars:
                     allowance.settle(reservation, amount if found is None else due_usd(amount, spent, found))
                 except Exception:
                     log.failure("a call could not be settled with a budget in dollars")
-            if rate is not None and consumed is not None and spent.final and demand.may_spend:
-                self._learn(demand, rate, consumed)
+            if rate is not None and found is not None and consumed is not None and spent.final and demand.may_spend:
+                made = micro_dollars(rate.price.output_cost(consumed))
+                self._estimates.learn_usd(demand, rate, max(0, found.so_far - made), made)
 
         self._tariff.charge(self._provider, spent.model or "", demand.model or "", charge)
 
-    def _learn(self, demand: Demand, rate: Rate, consumed: Consumption) -> None:
-        cost = rate.price.cost
-        given = cost(msgspec.structs.replace(consumed, **_NO_OUTPUT))
-        made = max(0.0, cost(consumed) - given)
-        self._estimates.learn_usd(demand, rate, micro_dollars(given), micro_dollars(made))
-
-
-_NO_OUTPUT = dict.fromkeys(("output", "reasoning", "output_audio", "output_image", "output_video"), 0)

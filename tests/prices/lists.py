@@ -20,10 +20,13 @@ class FixedPrice:
         self._rates = input_rate, output_rate
 
     def cost(self, consumed: Consumption) -> float:
-        given, made = self._rates
-        output = consumed.output + consumed.reasoning
+        given, _ = self._rates
         plain = consumed.prompt - consumed.cache_read
-        return (plain * given + consumed.cache_read * given / 10 + output * made) / 1_000_000
+        return (plain * given + consumed.cache_read * given / 10) / 1_000_000 + self.output_cost(consumed)
+
+    def output_cost(self, consumed: Consumption) -> float:
+        _, made = self._rates
+        return (consumed.output + consumed.reasoning) * made / 1_000_000
 
 
 class FixedList:

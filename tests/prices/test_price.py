@@ -75,6 +75,16 @@ def test_two_short_calls_cost_their_sum(price: Price, one: Consumption, other: C
 
 
 @given(prices, consumptions)
+def test_what_was_generated_is_a_part_of_the_cost(price: Price, consumed: Consumption) -> None:
+    """Without it the call costs that much less."""
+    asked = replace(consumed, **{name: 0 for name in CLASS_NAMES if name.startswith("output") or name == "reasoning"})
+    made = price.output_cost(consumed)
+    assert made >= 0
+    assert price.cost(asked) + made == pytest.approx(price.cost(consumed))
+    assert price.output_cost(asked) == 0
+
+
+@given(prices, consumptions)
 def test_keeping_to_a_country_costs_a_tenth_more(price: Price, consumed: Consumption) -> None:
     """The surcharge is on all tokens, and on nothing else."""
     here = replace(consumed, regional=False)
