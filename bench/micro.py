@@ -1,6 +1,6 @@
 """Runs the benchmarks of single parts (no sockets, no processes), those of them that are there.
 
-    python -m bench.micro [scanner|request|journal|ledger|reports ...]
+    python -m bench.micro [scanner|request|journal|ledger|tail|admission|reports ...]
 
 Each is a script of its own that prints its figures: `python -m bench.scanner` does the same for one.
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 BENCH = pathlib.Path(__file__).resolve().parent
-PARTS = ("scanner", "request", "journal", "ledger", "admission", "reports")
+PARTS = ("scanner", "request", "journal", "ledger", "tail", "admission", "reports")
 PART_SECONDS = 600  # a part that takes longer is stuck
 
 

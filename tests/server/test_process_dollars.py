@@ -68,8 +68,9 @@ def call(setting: Setting, model: str = "gpt-4o") -> tuple[int, dict[str, Any]]:
 
 
 def patient(setting: Setting) -> tuple[int, dict[str, Any]]:
-    """The same, repeated for as long as only a piece that another worker holds stands in the way."""
-    while (answer := call(setting))[1].get("code") == "cap-reserved":
+    """The same, repeated for as long as only a piece that another worker holds stands in the way, or a price that a
+    busy machine has not found yet."""
+    while (answer := call(setting))[1].get("code") in ("cap-reserved", "ledger_unavailable"):
         time.sleep(0.5)
     return answer
 
