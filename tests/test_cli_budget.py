@@ -30,25 +30,12 @@ from awfproxy.server import admin_socket
 from awfproxy.server.controls_memory import MemoryControls
 from awfproxy.state.service_lock import ServiceLock
 from awfproxy.state.stored_budgets import NAME, StoredBudgets
+from tests.budget_settings import BUDGETED, ENVIRONMENT
 
-FILE = """
-[service]
-log_dir = "logs"
-state_dir = "state"
-[ports.openai]
-provider = "openai"
-credential = { env = "KEY" }
-[ports.openai.budget]
-enabled = true
-soft_cap_tokens = 500
-hard_cap_tokens = 1000
-[ports.openai.clients.one]
-key = { env = "CI" }
-user = "ci"
+FILE = BUDGETED + """\
 [ports.openai.features.review]
 budget = { enabled = true, soft_cap_tokens = 1, hard_cap_tokens = 100 }
 """
-ENVIRONMENT = {"KEY": "k", "CI": "0123456789abcdef"}
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from awfproxy.commands import logs_options
-from awfproxy.commands.logs import KEYS, ORDERS
+from awfproxy.commands.logs import KEYS, ORDERS, WITH_TURNS
 from awfproxy.commands.logs_options import FORMS
-from awfproxy.report import summary_forms, token_usage_forms, totals
+from awfproxy.report import by_turn, summary_forms, sums, token_usage_forms, totals
 from bench.report_records import lines
 from tests.test_cli import ROOT, run
 
@@ -47,7 +47,8 @@ def records(tmp_path: Path) -> Path:
 def test_the_choices_are_those_of_the_reports() -> None:
     """They are written out in the commands so that `--help` need not import the reports."""
     assert totals.KEYS == KEYS
-    assert totals.ORDERS == ORDERS
+    assert sums.ORDERS == ORDERS
+    assert by_turn.KEYS == WITH_TURNS
     assert tuple(token_usage_forms.FORMS) == tuple(summary_forms.FORMS) == FORMS
 
 
@@ -140,7 +141,9 @@ def test_filters(records: Path) -> None:
     "arguments",
     [
         ("--by", "x"),
-        ("--by", "model,turn"),
+        ("--by", "provider,turn"),
+        ("--by", "turn", "--user", "somebody"),
+        ("--by", "turn", "--prices", __file__),
         ("--by", "\x1b[2J"),
         ("--since", "soon"),
         ("--sort", "size"),
@@ -159,8 +162,41 @@ def test_what_is_not_understood(arguments: tuple[str, ...], records: Path) -> No
 
 
 def test_turns_are_somewhere_else(records: Path) -> None:
-    """The remedy is named."""
-    assert "awf logs turns" in run("logs", "token-usage", str(records), "--by", "turn").stderr
+    """Where they were never written, the remedy is named."""
+    result = run("logs", "token-usage", str(records), "--by", "turn")
+    assert result.exit_code == 1
+    assert "awf logs turns" in result.stderr
+
+
+#: what takes its time to import, and what a small report does without
+SPARED = ("awfproxy.core.settings", "awfproxy.core.toml_document", "awfproxy.report.turns", "genai_prices",
+          "importlib.metadata", "pydantic", "sqlalchemy", "tomllib", "twisted", "zoneinfo")  # fmt: skip
+
+
+def test_a_small_report_imports_only_what_it_needs(records: Path) -> None:
+    """Half of its time is importing: with costs, in a process of its own."""
+    code = (
+        "import sys; from awfproxy.cli import awf; "
+        f"awf(['logs', 'token-usage', {str(records)!r}], standalone_mode=False); "
+        f"print(sorted(name for name in {SPARED!r} if name in sys.modules), file=sys.stderr)"
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AWFPROXY")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, env=environ)
+    assert "genai-prices" in done.stdout
+    assert done.stderr.strip() == "[]"
+
+
+def test_by_turn_is_what_turns_wrote(records: Path) -> None:
+    """Beside the records, in their folder, and named: the same totals as the records have, cost included."""
+    records.write_text("".join(json.dumps(LINE | {"request_id": str(n), "conversation": "c"}) + "\n" for n in range(3)))
+    assert run("logs", "turns", str(records)).exit_code == 0
+    whole = json.loads(run("logs", "token-usage", str(records), "--format", "json").stdout)
+    for source in (records, records.parent, records.parent / "token-usage-by-turn.jsonl"):
+        result = run("logs", "token-usage", str(source), "--by", "turn,model", "--format", "json")
+        found = json.loads(result.stdout)
+        assert found["by"] == ["session", "turn", "model"]
+        assert found["total"] == whole["total"]
+        assert {each["group"]["session"] for each in found["groups"]} == {"c"}
 
 
 @pytest.mark.parametrize(("source", "code"), [("reported", 0), (None, 0), ("partial", 1), ("estimated", 1)])

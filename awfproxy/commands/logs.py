@@ -11,13 +11,18 @@ import click
 from awfproxy.commands import logs_options as common
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from awfproxy.report.filters import Filters
+    from awfproxy.report.token_usage import Usage
 
 #: written out, so that `--help` need not import the reports; a test compares them
 KEYS: Final = ("conversation", "day", "feature", "hour", "model", "outcome", "port", "provider", "run", "user")
 ORDERS: Final = ("cache-hits", "calls", "cost", "input", "name", "output", "tokens")
-#: groups that need what `awf logs turns` writes
+#: the group that needs what `awf logs turns` writes, what goes with it, and what turns can be filtered by
 OF_TURNS: Final = "turn"
+WITH_TURNS: Final = ("day", "hour", "model", "run")
+ASKED_OF_TURNS: Final = ("since", "until", "run")
 
 
 @click.group()
@@ -34,10 +39,10 @@ def _keys(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     """``provider,model``: each of them once, or what is wrong with the first that is none."""
     found = dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip())
     for part in found:
-        if part == OF_TURNS:
-            raise click.BadParameter("Turns are told by `awf logs turns`; these records have none.")
-        if part not in KEYS:
-            raise click.BadParameter(f"{common.shown(part)} is not one of {', '.join(KEYS)}.")
+        if part != OF_TURNS and part not in KEYS:
+            raise click.BadParameter(f"{common.shown(part)} is not one of {', '.join((*KEYS, OF_TURNS))}.")
+        if OF_TURNS in found and part != OF_TURNS and part not in WITH_TURNS:
+            raise click.BadParameter(f"With {OF_TURNS} go {', '.join(WITH_TURNS)}: turns have no {part}.")
     return tuple(found)
 
 
@@ -50,7 +55,8 @@ def _keys(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -
     callback=_keys,
     default=("provider,model",),
     show_default=True,
-    help=f"What to group by: {', '.join(KEYS)}; several for groups within groups.",
+    help=f"What to group by: {', '.join(KEYS)}; several for groups within groups. Or {OF_TURNS}, from what `awf logs "
+    f"turns` wrote, alone or with {', '.join(WITH_TURNS)}.",
 )
 @common.filtering
 @click.option("--sort", type=click.Choice(ORDERS), help="Largest first (name: a to z); without it times are in order.")
@@ -78,6 +84,9 @@ def token_usage(
     everything read and written, cached or not, and so comparable between providers, which "input" is not. "cache hits"
     is the share of all tokens read that came from the cache. "not exact" is the share of calls whose figures are
     estimated, or not the final ones. A call belongs to the time at which it was admitted.
+
+    --by turn tells session and turn, from the token-usage-by-turn.jsonl that is SOURCE, or in that folder, or beside
+    that file; a turn belongs to the time at which it began.
     """
     from awfproxy.report.escaping import write_out
     from awfproxy.report.token_usage import View, files_of, token_usage
@@ -85,17 +94,37 @@ def token_usage(
     if sort == "cost" and no_cost:
         raise click.UsageError("--sort cost and --no-cost exclude each other.")
     sources = common.paths_or_logs(paths, config, os.environ)
-    costs = None if no_cost else common.costs_of(config, prices, os.environ)
-    with common.progress(files_of(sources)) as progress:
-        report = token_usage(sources, by, costs=costs, filters=wanted, progress=progress)
+    report: Usage
+    if OF_TURNS in by:
+        if prices is not None:
+            raise click.UsageError("Turns are priced when they are written: give --prices to `awf logs turns`.")
+        report = _by_turn(sources, by, wanted, money=not no_cost)
+    else:
+        costs = None if no_cost else common.costs_of(config, prices, os.environ)
+        with common.progress(files_of(sources)) as progress:
+            report = token_usage(sources, by, costs=costs, filters=wanted, progress=progress)
     common.remark(report.remarks.sentences())
     if not report.found:
         asked = " that were asked for" if wanted else ""
-        common.refuse([f"There are no token usage records{asked} there."])
+        common.refuse([f"There are no {'turns' if OF_TURNS in by else 'token usage records'}{asked} there."])
     write_out([report.render(form, View(sort, limit, common.width()))])
     if require_exact and report.overall.inexact:
         common.remark([f"Not exact: {report.inexact()}."])
         sys.exit(common.NOTHING_FOUND)
+
+
+def _by_turn(sources: Sequence[str], by: Sequence[str], wanted: Filters, *, money: bool) -> Usage:
+    """The report of what `awf logs turns` wrote."""
+    from awfproxy.report.by_turn import by_turn, turn_files
+
+    others = [name for name in wanted.facts() if name not in ASKED_OF_TURNS]
+    if others:
+        raise click.UsageError(f"Turns cannot be chosen by {' or '.join(others)}: ask `awf logs turns` for it.")
+    files = turn_files(sources)
+    if not files:
+        common.refuse(["There is no token-usage-by-turn.jsonl there: `awf logs turns` writes it."])
+    with common.progress(files) as progress:
+        return by_turn(files, by, money=money, filters=wanted, progress=progress)
 
 
 @logs.command()
@@ -146,10 +175,10 @@ def tail(paths: tuple[str, ...], follow: bool, lines: int, config: str | None) -
     Of a folder requests.jsonl is shown, with the tokens from token-usage.jsonl beside it; where only the latter is
     there, that. Files that are renamed (rotated) are followed. A line tells when the call ended (UTC), the port, the
     status, how it ended if not well, the model, the tokens (all read, cached ones among them, and generated), the time
-    it took, user and run.
+    it took, user and run; of these what the terminal has room for.
     """
     from awfproxy.report.watch import Watch
 
-    watch = Watch(common.paths_or_logs(paths, config, os.environ), lines)
+    watch = Watch(common.paths_or_logs(paths, config, os.environ), lines, common.width)
     if not watch.run(follow):
         common.refuse(["There are no records there."])

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import click
@@ -87,13 +88,15 @@ def reprice(
     report = Repricing(before, after, wanted)
     with common.progress(files_of(sources)) as progress:
         calls = report.read(sources, None, progress)
-        lines = (call.line() for call in calls)
+        lines = encoded(call.line() for call in calls)
+        # The first one tells whether there are any: where nothing was found no file is made or written over.
+        begun = [] if output is None else list(islice(lines, 1))
         if output == "-":
-            sys.stdout.buffer.writelines(encoded(lines))
+            sys.stdout.buffer.writelines(chain(begun, lines))
             sys.stdout.buffer.flush()
-        elif output is not None:
+        elif output is not None and begun:
             try:
-                write(encoded(lines), output)
+                write(chain(begun, lines), output)
             except OSError as error:
                 common.refuse([f"{output}: not written: {error.strerror or error}."])
         else:

@@ -72,6 +72,17 @@ class Charges:
         #: tokens of models without a price, by provider and model; for any thread to read
         self.unpriced: dict[tuple[str, str], int] = {}
 
+    def reopen(self, path: str | None) -> None:
+        """Another file of the user's own prices, or another content of the same: what is priced next goes by it.
+
+        The price list that there is goes on serving where the new one cannot be had.
+        """
+        self._path = path
+        self._not_before = float("-inf")
+        before, self._list = self._list, None
+        if before is not None and self._prices() is None:
+            self._list = before
+
     def rate(self, provider: str, model: str, at: float) -> Rate | None:
         """What calls of this model count; None: there is no price list.
 

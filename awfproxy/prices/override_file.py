@@ -1,8 +1,7 @@
-"""The user's own prices: a TOML file that goes before the published ones.
+"""Reading the user's own prices: a TOML file that goes before the published ones.
 
 Rules: every fault of the file is told at once, each with file, line, key and remedy; a rate that could be a slip is a
-fault, because a wrong price lets a budget run over in silence.  A name counts before a prefix, a longer prefix before a
-shorter one; capital letters are as small ones.
+fault, because a wrong price lets a budget run over in silence.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ from awfproxy.core.toml_document import TomlDocument
 from awfproxy.core.toml_lines import Path
 from awfproxy.core.toml_tables import Names, Table
 from awfproxy.prices.moments import Span, midnight
-from awfproxy.prices.names import LIBRARY_PROVIDERS
-from awfproxy.prices.offers import Offer
+from awfproxy.prices.overrides import Override, Overrides, PriceFileError
 from awfproxy.prices.rates import Sheet
+
+__all__ = ("PriceFileError", "parse_overrides", "read_overrides")
 
 #: Dollars a million tokens.  The dearest published rate is 600; above a hundred thousand somebody wrote the price of
 #: something else.
@@ -44,14 +44,6 @@ _KEYS: Final = {
 }
 #: Those that every price has: without them a class would be free by oversight.
 _NEEDED: Final = ("input_per_million", "output_per_million")
-
-
-class PriceFileError(ValueError):
-    """The file of the user's prices cannot be used; `faults` are sentences that name file, line, key and remedy."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = tuple(faults)
 
 
 class SinceTable(Table, frozen=True, kw_only=True):
@@ -82,51 +74,6 @@ class PricesTable(Table, frozen=True, kw_only=True):
     """The whole file."""
 
     models: dict[str, ModelTable] = field(default_factory=dict)
-
-
-class _Entry:
-    """One table of the file."""
-
-    def __init__(self, name: str, table: ModelTable, dated: list[tuple[date, SinceTable]]) -> None:
-        self.provider = table.provider
-        self.prefix = name.endswith("*")
-        self.text = name.lower().removesuffix("*")
-        sheets = [(Span(first=midnight(day)), _sheet(rates)) for day, rates in sorted(dated, key=_day)]
-        if _sheet(table):
-            sheets.insert(0, (Span(), _sheet(table)))
-        self._sheets = sheets
-        self._name = name
-        self._offers: dict[str, Offer] = {}
-
-    def fits(self, provider: str, model: str) -> bool:
-        if self.provider not in (None, provider):
-            return False
-        return model.startswith(self.text) if self.prefix else model == self.text
-
-    def offer(self, provider: str) -> Offer:
-        # The provider of the port has the rules for other ways of serving (`tiers`).
-        seller = LIBRARY_PROVIDERS.get(provider, "")
-        if seller not in self._offers:
-            self._offers[seller] = Offer(seller, self._name, self._sheets, source="override")
-        return self._offers[seller]
-
-
-class Overrides:
-    """The prices of one file."""
-
-    def __init__(self, name: str = "", entries: tuple[_Entry, ...] = ()) -> None:
-        #: the file's name; empty: there is none
-        self.name = name
-        # Names before prefixes, the longest first.
-        self._entries = sorted(entries, key=lambda entry: (entry.prefix, -len(entry.text)))
-
-    def offers(self, provider: str, model: str) -> tuple[Offer, ...]:
-        """What the file has for a model; the first counts that has a price at the time of the call."""
-        name = model.strip().lower()
-        return tuple(entry.offer(provider) for entry in self._entries if entry.fits(provider, name))
-
-
-NO_OVERRIDES: Final = Overrides()
 
 
 def read_overrides(path: str) -> Overrides:
@@ -171,7 +118,7 @@ def parse_overrides(text: str, name: str) -> Overrides:
         if _sheet(table) or not table.since:
             _check(document, at, table)
         if not document.faults:
-            entries.append(_Entry(model, table, dated))
+            entries.append(Override(model, table.provider, _sheets(table, dated)))
     if document.faults:
         raise PriceFileError(document.lines())
     return Overrides(name, tuple(entries))
@@ -181,6 +128,11 @@ def _check(document: TomlDocument[PricesTable], at: Path, table: SinceTable) -> 
     for key in _NEEDED:
         if getattr(table, key) is None and (*at, key) not in document.given:
             document.fault(at, f"has no `{key}`; write 0 where it is free")
+
+
+def _sheets(table: ModelTable, dated: list[tuple[date, SinceTable]]) -> list[tuple[Span, Sheet]]:
+    sheets = [(Span(first=midnight(day)), _sheet(rates)) for day, rates in sorted(dated, key=_day)]
+    return [(Span(), _sheet(table)), *sheets] if _sheet(table) else sheets
 
 
 def _sheet(table: SinceTable) -> Sheet:

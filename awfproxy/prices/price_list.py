@@ -2,7 +2,7 @@
 
 Rules (docs/prices.md has them in full):
 
-* The user's own prices (`override_file`) go before the published ones (genai-prices).
+* The user's own prices (`overrides`) go before the published ones (genai-prices).
 * A model that neither knows is unpriced: None, never 0.  A price of 0 is a price.
 * The library is read when a list is opened, and only then.
 """
@@ -14,9 +14,9 @@ from typing import Any
 
 from awfproxy.prices.names import LIBRARY_PROVIDERS, MAKERS, is_bedrock, names_of
 from awfproxy.prices.offers import FREE_NAME, Offer, offer_of
-from awfproxy.prices.override_file import NO_OVERRIDES, Overrides, PriceFileError, read_overrides
+from awfproxy.prices.overrides import NO_OVERRIDES, Overrides, PriceFileError
 from awfproxy.prices.price import Price, Source
-from awfproxy.prices.published import LIBRARY, published_providers
+from awfproxy.prices.published import published_providers, published_version
 from awfproxy.prices.rates import CLASS_NAMES, Rates
 
 __all__ = ("Price", "PriceFileError", "PriceList", "Source", "open_price_list")
@@ -47,9 +47,7 @@ class PriceList:
     @property
     def description(self) -> str:
         """Where the prices are from, for reports: ``genai-prices 0.2.3``, and the user's file where there is one."""
-        from importlib.metadata import version
-
-        published = f"genai-prices {version(LIBRARY)}"
+        published = f"genai-prices {published_version()}"
         return f"{self._overrides.name}, {published}" if self._overrides.name else published
 
     def find(self, provider: str, model: str, at: float) -> Price | None:
@@ -144,5 +142,9 @@ def open_price_list(path: str | None = None) -> PriceList:
 
     :raises PriceFileError: the file cannot be read, or something in it is wrong
     """
-    overrides = NO_OVERRIDES if path is None else read_overrides(path)
-    return PriceList(published_providers(), overrides)
+    if path is None:
+        return PriceList(published_providers())
+    # Reading TOML with its lines takes a tenth of a small report's time, and few have such a file.
+    from awfproxy.prices.override_file import read_overrides
+
+    return PriceList(published_providers(), read_overrides(path))

@@ -32,7 +32,7 @@ class Facts(NamedTuple):
     group: tuple[str | None, ...]
     provider: str | None
     model: str | None
-    #: of `totals.SOURCES`, or another word
+    #: of `sums.SOURCES`, or another word
     source: str
     includes_cache: bool
     #: counts that they did not report; the figures for them mean nothing
@@ -44,12 +44,14 @@ class Bucket:
 
     __slots__ = (
         "_settled",
+        "begin",
         "cost",
+        "end",
         "facts",
+        "includes_cache",
         "longest",
         "rates",
         "reasoning_calls",
-        "slot",
         "unpriced",
         *FIGURES,
     )
@@ -66,8 +68,12 @@ class Bucket:
         self.hour_tokens = 0
         #: calls that said how much was reasoning
         self.reasoning_calls = 0
-        #: beginning of the time of the call before (`times.TEN_MINUTES` characters)
-        self.slot: str | None = None
+        #: as in `facts`, which is asked of every call
+        self.includes_cache = facts.includes_cache
+        #: the ten minutes of the call before: what begins as its time does (`times.TEN_MINUTES` characters) is from
+        #: `begin` on, and before `end`
+        self.begin = ""
+        self.end = ""
         #: what calls of that time are priced by; None: they have no price
         self.rates: Rates | None = None
         #: the longest prompt that `rates` hold for

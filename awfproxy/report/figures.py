@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from awfproxy.report.costs import PICO
-from awfproxy.report.totals import Sum
+from awfproxy.report.sums import Sum
 
 UNKNOWN: Final = "?"
 LEAST: Final = "≥"

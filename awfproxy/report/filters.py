@@ -20,7 +20,8 @@ REMEMBERED_MAX: Final = 4_096
 class Filtered(Protocol):
     """What is looked at."""
 
-    model: str | None
+    @property
+    def model(self) -> str | None: ...
 
     @property
     def when(self) -> str | None: ...

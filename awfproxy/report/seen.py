@@ -8,13 +8,13 @@ million records, and nobody can make ids for which it happens.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from typing import Final
 
 #: places in the first table: 512 KB
 FIRST: Final = 1 << 16
 #: places in the largest table that is made on a guess: 16 MB
 LARGEST_FIRST: Final = 1 << 21
-_ALL: Final = (1 << 64) - 1
 
 
 class Seen:
@@ -27,30 +27,42 @@ class Seen:
         size = FIRST
         while _places(size) < expected and size < LARGEST_FIRST:
             size *= 2
-        self._table = array("Q", bytes(8 * size))
+        self._table = array("q", bytes(8 * size))
         self._mask = size - 1
         self._left = _places(size)
 
     def add(self, text: str) -> bool:
         """Whether the text is new; it is not any more."""
-        # 0 is an empty place: the one hash in 2^64 that is 0 stands for its neighbour.
-        value = hash(text) & _ALL or 1
-        table, mask = self._table, self._mask
-        place = value & mask
-        while found := table[place]:
-            if found == value:
-                return False
-            place = (place + 1) & mask
-        table[place] = value
-        self._left -= 1
-        if not self._left:
-            self._grow()
-        return True
+        return not self.repeated((text,))
+
+    def repeated(self, texts: Iterable[str | None]) -> list[int]:
+        """Which of the texts are not new, by their places, counted from 0; afterwards none is.  None is always new."""
+        table, mask, left = self._table, self._mask, self._left
+        again = []
+        for number, text in enumerate(texts):
+            if text is None:
+                continue
+            # 0 is an empty place: the one hash in 2^64 that is 0 stands for its neighbour.
+            value = hash(text) or 1
+            place = value & mask
+            while found := table[place]:
+                if found == value:
+                    again.append(number)
+                    break
+                place = (place + 1) & mask
+            else:
+                table[place] = value
+                left -= 1
+                if not left:
+                    self._grow()
+                    table, mask, left = self._table, self._mask, self._left
+        self._left = left
+        return again
 
     def _grow(self) -> None:
         old = self._table
         size = 2 * len(old)
-        table, mask = array("Q", bytes(8 * size)), size - 1
+        table, mask = array("q", bytes(8 * size)), size - 1
         for value in old:
             if value:
                 place = value & mask

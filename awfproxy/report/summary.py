@@ -20,8 +20,8 @@ from awfproxy.report.percentiles import Percentiles
 from awfproxy.report.reading import REQUESTS, USAGE, USAGE_BUT, Remarks, expected
 from awfproxy.report.rows import MALFORMED, MISTYPED, OTHER, Reason
 from awfproxy.report.seen import Seen
+from awfproxy.report.sums import OTHERS
 from awfproxy.report.token_usage import TokenUsage
-from awfproxy.report.totals import OTHERS
 
 #: names that are counted apart in one table; all further ones are counted together
 NAMES_MAX: Final = 1_000

@@ -7,7 +7,8 @@ Rules: each record counts once, however many files hold it.  A figure is shown a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import IO, Final
+from io import BytesIO
+from typing import IO, Final, Protocol
 
 import msgspec
 
@@ -17,18 +18,16 @@ from awfproxy.report.lines import Lines, find_files, size_of
 from awfproxy.report.reading import USAGE, USAGE_BUT, Remarks, expected, many
 from awfproxy.report.rows import COUNTLESS, LABELS, Counted, Reason, Row, decoded
 from awfproxy.report.seen import Seen
-from awfproxy.report.totals import Grouped, Totals
+from awfproxy.report.sums import Groups, Totals
+from awfproxy.report.totals import Grouped
 
 #: blocks that are read line by line after several that could not be decoded at once
 BLOCKS_PASSED_MAX: Final = 63
 
-_OPENING, _CLOSING = b"{}"
-
-
 class View(msgspec.Struct, frozen=True):
     """How a report is drawn."""
 
-    #: of `totals.ORDERS`; None: times in order, all else by size
+    #: of `sums.ORDERS`; None: times in order, all else by size
     sort: str | None = None
     #: groups that are told apart, the others together as one; None: all, in markdown as many as a summary may have
     limit: int | None = None
@@ -36,12 +35,25 @@ class View(msgspec.Struct, frozen=True):
     width: int | None = None
 
 
-class TokenUsage:
-    """Consumption by group, and what was left out of it."""
+class Priced(Protocol):
+    """What a report tells of its costs, beside them."""
 
-    def __init__(self, by: Sequence[str], costs: Costs | None = None, filters: Filters | None = None) -> None:
-        self.grouped = Grouped(by, costs)
-        #: None: costs were not asked for
+    @property
+    def description(self) -> str:
+        """Where all prices are from."""
+
+    #: calls of which a part of the cost is by a rule, or left out, by the price list's word for it
+    assumed: dict[str, int]
+
+
+class Usage:
+    """Consumption by group, and what was left out of it.
+
+    :param costs: None: costs were not asked for
+    """
+
+    def __init__(self, grouped: Groups, costs: Priced | None, filters: Filters | None) -> None:
+        self.grouped = grouped
         self.costs = costs
         self.filters = filters or Filters()
         self.remarks = Remarks()
@@ -71,6 +83,16 @@ class TokenUsage:
         """Whether there is anything to tell."""
         return self.overall.calls > 0
 
+
+class TokenUsage(Usage):
+    """The same from the records of calls."""
+
+    grouped: Grouped
+    costs: Costs | None
+
+    def __init__(self, by: Sequence[str], costs: Costs | None = None, filters: Filters | None = None) -> None:
+        super().__init__(Grouped(by, costs), costs, filters)
+
     def read(self, files: Sequence[str], stdin: IO[bytes] | None, progress: Callable[[int], None] | None) -> None:
         """All records of the files, "-" among them, in one pass."""
         lines = Lines(files, stdin, progress)
@@ -79,52 +101,52 @@ class TokenUsage:
         # Where a block has a line that is not plain, the next ones likely have too: they are read line by line.
         left = patience = 0
         for block in lines.blocks():
+            # Twice as fast as `split`.
+            several = BytesIO(block).readlines()
             if left:
                 left -= 1
-            elif take_all(block):
+            elif take_all(several):
                 patience = 0
                 continue
             else:
                 left = patience = min(2 * patience + 1, BLOCKS_PASSED_MAX)
-            for line in block.split(b"\n"):
-                reason = take(line) if line else None
+            for line in several:
+                reason = take(line)
                 if reason is not None and not line.isspace():
                     self.remarks.count(reason)
         self.remarks.too_long += lines.too_long
         self.remarks.troubles += lines.troubles
         self.grouped.settle()
 
-    def _block_taker(self, seen: Seen) -> Callable[[bytes], bool]:
+    def _block_taker(self, seen: Seen) -> Callable[[list[bytes]], bool]:
         """What takes many lines at once, as `taker` does each; it answers whether it did, and does nothing if not.
 
-        Decoding all lines of a block in one step saves a tenth of the time.
+        Each step is done for all of them before the next one, which takes four fifths of the time.
         """
-        new, count, remarks = seen.add, self.grouped.count, self.remarks
+        repeated, count, remarks = seen.repeated, self.grouped.count, self.remarks
         wanted = self.filters.wants if self.filters else None
-        decode = msgspec.json.Decoder(self._types()[0]).decode_lines
+        decode = _decoder(self._types()[0])
 
-        def take(block: bytes) -> bool:
+        def take(lines: list[bytes]) -> bool:
             try:
-                rows = decode(block)
+                rows = list(map(decode, lines))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return False
-            # A record is a line: neither a part of one, nor several.
-            if len(rows) != _objects_in(block):
-                return False
-            lines: list[bytes] | None = None
-            for place, row in enumerate(rows):
-                if row.input_tokens is None and row.output_tokens is None:
-                    remarks.count(COUNTLESS)
-                    continue
-                if wanted is not None and not wanted(row):
-                    continue
-                if row.request_id is not None and not new(row.request_id):
-                    remarks.duplicates += 1
-                    continue
-                bucket = count(row, True)
-                if bucket is not None:
-                    lines = lines or block.split(b"\n")
-                    self.grouped.price(bucket, row, lines[place])
+            left = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
+            for _ in range(len(rows) - len(left)):
+                remarks.count(COUNTLESS)
+            if wanted is not None:
+                left = [row for row in left if wanted(row)]
+            again = repeated([row.request_id for row in left])
+            if again:
+                remarks.duplicates += len(again)
+                met = set(again)
+                left = [row for place, row in enumerate(left) if place not in met]
+            apart = count(left, True)
+            if apart:
+                line_of = {id(row): line for row, line in zip(rows, lines, strict=True)}
+                for bucket, row in apart:
+                    self.grouped.price(bucket, row, line_of[id(row)])
             return True
 
         return take
@@ -169,22 +191,6 @@ class TokenUsage:
         if (set(self.grouped.by) | set(self.filters.members)) & LABELS:
             return (Row if self.costs is None else PlainRow), Row
         return (Counted if self.costs is None else PlainCounted), Counted
-
-
-def _objects_in(block: bytes) -> int:
-    """How many objects the block has if each stands alone on its line; -1: one surely does not.
-
-    A newline between a closing and an opening brace is between two objects: elsewhere in JSON there would be a comma.
-    """
-    # Not `bytes.count`, which takes six times as long: it does not look for a single byte as `find` does.
-    count, last = 1, len(block) - 1
-    place = block.find(b"\n")
-    while 0 <= place < last:
-        if block[place - 1] != _CLOSING or block[place + 1] != _OPENING:
-            return -1
-        count += 1
-        place = block.find(b"\n", place + 1)
-    return count
 
 
 def _decoder(kind: type[Counted]) -> Callable[[bytes], Counted]:

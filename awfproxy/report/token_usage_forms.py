@@ -13,9 +13,9 @@ from awfproxy.report.escaping import markdown_code, visible
 from awfproxy.report.figures import LEGEND, NOT_SAID, count, money, share, some_of, usd
 from awfproxy.report.reading import many
 from awfproxy.report.rows import COUNTS
+from awfproxy.report.sums import SOURCES, Group, Key, Totals
 from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
-from awfproxy.report.token_usage import TokenUsage, View
-from awfproxy.report.totals import SOURCES, Group, Key, Totals
+from awfproxy.report.token_usage import Usage, View
 
 SCHEMA: Final = "report-token-usage/v1.0.0"
 #: groups in markdown: GitHub takes a summary of 1 MiB, and nobody reads more
@@ -37,7 +37,7 @@ _COUNTS: Final = (
 class _Picked:
     """The groups that are shown."""
 
-    def __init__(self, report: TokenUsage, sort: str | None, limit: int | None) -> None:
+    def __init__(self, report: Usage, sort: str | None, limit: int | None) -> None:
         groups = report.grouped.groups() if sort is None else report.grouped.sorted_by(sort)
         self.groups: list[Group] = groups if limit is None else groups[:limit]
         rest = groups[len(self.groups) :]
@@ -50,7 +50,7 @@ class _Picked:
                 self.others.merge(group.totals)
 
 
-def _columns(report: TokenUsage) -> list[tuple[Column, Callable[[Totals], str]]]:
+def _columns(report: Usage) -> list[tuple[Column, Callable[[Totals], str]]]:
     def counts(name: str) -> Callable[[Totals], str]:
         return lambda totals: count(totals.sums[name])
 
@@ -67,7 +67,7 @@ def _columns(report: TokenUsage) -> list[tuple[Column, Callable[[Totals], str]]]
     return columns
 
 
-def _table(report: TokenUsage, picked: _Picked, *, total: bool) -> Table:
+def _table(report: Usage, picked: _Picked, *, total: bool) -> Table:
     columns = _columns(report)
     by = report.grouped.by
 
@@ -88,7 +88,7 @@ def _first(by: Key, text: str) -> tuple[str, ...]:
     return tuple(text if place == 0 else "" for place in range(len(by)))
 
 
-def notes(report: TokenUsage, name: Callable[[str], str]) -> list[str]:
+def notes(report: Usage, name: Callable[[str], str]) -> list[str]:
     """Whole sentences on what the figures rest on.
 
     :param name: makes a name from a record harmless
@@ -111,7 +111,7 @@ def notes(report: TokenUsage, name: Callable[[str], str]) -> list[str]:
     return said
 
 
-def _price_notes(report: TokenUsage, name: Callable[[str], str]) -> list[str]:
+def _price_notes(report: Usage, name: Callable[[str], str]) -> list[str]:
     said: list[str] = []
     overall = report.overall
     if report.costs is None:
@@ -125,28 +125,30 @@ def _price_notes(report: TokenUsage, name: Callable[[str], str]) -> list[str]:
             for provider, model, calls, tokens in unpriced
         ]
         said.append(f"Without a price, and not in the cost: {some_of(models, UNPRICED_NAMED)}.")
+    elif overall.unpriced:
+        said.append(f"Without a price, and not in the cost: {many(overall.unpriced, 'call')}.")
     if report.costs.assumed:
         words = [f"{name(word)} ({many(calls, 'call')})" for word, calls in sorted(report.costs.assumed.items())]
         said.append(f"Priced by a rule: {some_of(words, UNPRICED_NAMED)}.")
     return said
 
 
-def table_of(report: TokenUsage, view: View) -> Table:
+def table_of(report: Usage, view: View) -> Table:
     """All groups and the total."""
     return _table(report, _Picked(report, view.sort, view.limit), total=True)
 
 
-def whole(report: TokenUsage) -> Table:
+def whole(report: Usage) -> Table:
     """The total alone."""
     columns = _columns(report)
     return Table(tuple(column for column, _ in columns), [tuple(figure(report.overall) for _, figure in columns)])
 
 
-def _pretty(report: TokenUsage, view: View) -> str:
+def _pretty(report: Usage, view: View) -> str:
     return pretty(table_of(report, view), view.width) + sentences(notes(report, visible), view.width)
 
 
-def _markdown(report: TokenUsage, view: View) -> str:
+def _markdown(report: Usage, view: View) -> str:
     by = report.grouped.by
     parts = ["### Token usage\n", markdown(whole(report))]
     if by:
@@ -157,7 +159,7 @@ def _markdown(report: TokenUsage, view: View) -> str:
     return "\n".join(parts)
 
 
-def facts(report: TokenUsage, totals: Totals) -> dict[str, Any]:
+def facts(report: Usage, totals: Totals) -> dict[str, Any]:
     """What is known of these calls, for JSON."""
     found: dict[str, Any] = {
         "calls": totals.calls,
@@ -173,7 +175,7 @@ def facts(report: TokenUsage, totals: Totals) -> dict[str, Any]:
     return found
 
 
-def _json(report: TokenUsage, view: View) -> str:
+def _json(report: Usage, view: View) -> str:
     by, remarks = report.grouped.by, report.remarks
     picked = _Picked(report, view.sort, view.limit)
     body: dict[str, Any] = {"_schema": SCHEMA, "by": list(by), "filters": report.filters.facts()}
@@ -206,7 +208,7 @@ def _json(report: TokenUsage, view: View) -> str:
     return json.dumps(body, indent=2, ensure_ascii=True) + "\n"
 
 
-def _csv(report: TokenUsage, view: View) -> str:
+def _csv(report: Usage, view: View) -> str:
     by = report.grouped.by
     priced = report.costs is not None
     titles = (
@@ -243,7 +245,7 @@ def _csv(report: TokenUsage, view: View) -> str:
     return as_csv(titles, rows)
 
 
-FORMS: Final[dict[str, Callable[[TokenUsage, View], str]]] = {
+FORMS: Final[dict[str, Callable[[Usage, View], str]]] = {
     "pretty": _pretty,
     "markdown": _markdown,
     "json": _json,

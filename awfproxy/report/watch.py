@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from awfproxy.report.calls import Calls
@@ -28,10 +28,11 @@ class Watch:
 
     :param paths: files and folders
     :param count: calls from before that are shown of each
+    :param width: tells how many columns the terminal has; None: there is none
     """
 
-    def __init__(self, paths: Sequence[str], count: int) -> None:
-        self._watched = [_watched(path, count) for path in paths]
+    def __init__(self, paths: Sequence[str], count: int, width: Callable[[], int | None]) -> None:
+        self._watched = [_watched(path, count, Calls(width)) for path in paths]
 
     def run(self, follow: bool) -> bool:
         """Shows what is there, and if asked for what comes, until interrupted; whether there was anything."""
@@ -52,22 +53,22 @@ class Watch:
                 watched.close()
 
 
-def _watched(path: str, count: int) -> _File | _Folder:
+def _watched(path: str, count: int, calls: Calls) -> _File | _Folder:
     if not os.path.isdir(path):
-        return _File(path, count)
+        return _File(path, count, calls)
     usage = os.path.join(path, USAGE)
     # AWF writes no file of requests.
     if os.path.exists(usage) and not os.path.exists(os.path.join(path, REQUESTS)):
-        return _File(usage, count)
-    return _Folder(path, count)
+        return _File(usage, count, calls)
+    return _Folder(path, count, calls)
 
 
 class _File:
     """One file, whatever records it has."""
 
-    def __init__(self, path: str, count: int) -> None:
+    def __init__(self, path: str, count: int, calls: Calls) -> None:
         self._followed = Followed(path, count)
-        self._calls = Calls()
+        self._calls = calls
 
     def shown(self, now: float) -> list[str]:
         lines = (self._calls.line(line) for line in self._followed.lines(now))
@@ -80,10 +81,10 @@ class _File:
 class _Folder:
     """The two files of a folder of logs."""
 
-    def __init__(self, path: str, count: int) -> None:
+    def __init__(self, path: str, count: int, calls: Calls) -> None:
         self._requests = Followed(os.path.join(path, REQUESTS), count)
         self._usage = Followed(os.path.join(path, USAGE), count and count + AT_ONCE)
-        self._calls = Calls()
+        self._calls = calls
 
     def shown(self, now: float) -> list[str]:
         requests = self._requests.lines(now)

@@ -12,22 +12,10 @@ from awfproxy.core.settings import Settings
 from awfproxy.ledger.budget_desk import BudgetDesk, Money, Refused, Statement, Statements, in_effect
 from awfproxy.ledger.facts import Held, Holder, Setting, Share, Window
 from awfproxy.ledger.interface import Ledger
+from tests.budget_settings import BUDGETED, ENVIRONMENT
 from tests.ledger.samples import APRIL, LATER, MARCH, NOW, PORT, A, held, row
 
-FILE = """
-[service]
-log_dir = "logs"
-state_dir = "state"
-[ports.openai]
-provider = "openai"
-credential = { env = "KEY" }
-[ports.openai.budget]
-enabled = true
-soft_cap_tokens = 500
-hard_cap_tokens = 1000
-[ports.openai.clients.one]
-key = { env = "CI" }
-user = "ci"
+FILE = BUDGETED + """\
 [ports.openai.features.chat]
 [ports.bare]
 provider = "openai"
@@ -39,7 +27,7 @@ listen = "tcp:1"
 def settings(tmp_path: Path) -> Settings:
     path = tmp_path / "a.toml"
     path.write_text(FILE)
-    return load(str(path), {"KEY": "k", "CI": "0123456789abcdef"})
+    return load(str(path), ENVIRONMENT)
 
 
 @pytest.fixture

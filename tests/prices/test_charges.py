@@ -135,3 +135,22 @@ def test_the_published_prices_are_used() -> None:
     assert (known.unpriced, unknown.unpriced) == (False, True)
     assert 0 < known.input_per_million <= unknown.input_per_million
     assert known.input_per_million < known.output_per_million <= unknown.output_per_million
+
+
+def test_another_file() -> None:
+    """What is priced next goes by it; where it cannot be had, by the one before, and it is said."""
+    lists: dict[str | None, Any] = {None: FixedList({"known": (2.0, 8.0)}), "mine": FixedList({"known": (4.0, 8.0)})}
+
+    def opened(path: str | None) -> Any:
+        if path not in lists:
+            raise PriceFileError(["it is gone"])
+        return lists[path](path)
+
+    found = Charges(None, Clock(), opened)
+    found.reopen("mine")
+    assert found.charge(usage_record(1_000, 0), "known", AT).usd == pytest.approx(0.004)
+    found.reopen(None)
+    assert found.charge(usage_record(1_000, 0), "known", AT).usd == pytest.approx(0.002)
+    found.reopen("gone")
+    assert found.charge(usage_record(1_000, 0), "known", AT).usd == pytest.approx(0.002)
+    assert found.trouble is not None and "it is gone" in found.trouble

@@ -15,11 +15,10 @@ from awfproxy.core.consumption import Consumption
 from awfproxy.prices.override_file import (
     FILE_MAX,
     ModelTable,
-    Overrides,
-    PriceFileError,
     parse_overrides,
     read_overrides,
 )
+from awfproxy.prices.overrides import Overrides, PriceFileError
 from awfproxy.prices.price import Price
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC).timestamp()

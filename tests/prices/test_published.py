@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -115,3 +116,14 @@ def test_reading_it_brings_nothing_else() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_the_installed_one() -> None:
+    """By the short way and by the long one, which is taken where an installer left no folder of that name."""
+    assert published.published_version() == version(published.LIBRARY)
+
+
+def test_a_version_without_its_folder_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an installation by other means."""
+    monkeypatch.setattr("os.listdir", lambda _: [])
+    assert published.published_version() == version(published.LIBRARY)

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from awfproxy.report.calls import WAITING_MAX, Calls
 from tests.report.test_summary import request
@@ -45,6 +47,33 @@ def test_usage_is_not_shown_twice_nor_kept_for_ever() -> None:
     assert " in, " not in (calls.line(line(request("1"))) or "")
     assert " in, " in (calls.line(line(request(str(WAITING_MAX)))) or "")
     assert " in, " not in (calls.line(line(request(str(WAITING_MAX)))) or "")
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [
+        (96, "03:04:05.678  a  200  gpt-4o  1,000 (500 cached) in, 20 out  1.2 s  user ci  run 7"),
+        (80, "03:04:05.678  a  200  gpt-4o  1,000 (500 cached) in, 20 out  1.2 s  user ci"),
+        (70, "03:04:05.678  a  200  gpt-4o  1,000 (500 cached) in, 20 out  1.2 s"),
+        (52, "03:04:05.678  gpt-4o  1,000 (500 cached) in, 20 out"),
+        (30, "03:04:05.678  1,000 (500 cach…"),
+    ],
+)
+def test_what_there_is_no_room_for_is_left_out(width: int, shown: str) -> None:
+    """The least needed first; time and tokens stay as long as they can."""
+    calls = Calls(lambda: width)
+    calls.usage(line(record("1")))
+    fields = request("1", model="gpt-4o", user="ci", run="7", duration_ms=1234.5)
+    assert calls.line(line(fields)) == shown
+
+
+@given(st.text(), st.sampled_from(["port", "model", "outcome", "user", "run"]), st.integers(1, 200))
+def test_a_line_fits_the_terminal(text: str, name: str, width: int) -> None:
+    """Also where its characters take two columns."""
+    calls = Calls(lambda: width)
+    for fields in (request("1", **{name: text}), record("1", **{name: text})):
+        shown = calls.line(line(fields))
+        assert shown is None or cell_len(shown) <= width
 
 
 @given(st.text(), st.sampled_from(["port", "model", "outcome", "user", "timestamp", "refusal_code", "usage_source"]))

@@ -13,8 +13,9 @@ from awfproxy.core.records import TokenUsageRecord
 from awfproxy.prices.price_list import open_price_list
 from awfproxy.report.costs import PICO, Costs, PlainRow
 from awfproxy.report.rows import decoded, read_row
+from awfproxy.report.sums import Totals
 from awfproxy.report.times import moment
-from awfproxy.report.totals import Grouped, Totals
+from awfproxy.report.totals import Grouped
 from bench.report_records import lines
 
 PRICES = open_price_list()

@@ -227,6 +227,7 @@ LINES = st.lists(
             json.dumps(record("4", input_tokens=400_000, model="gpt-5.4")),
             json.dumps(record("5", provider="anthropic", model="claude-sonnet-4-5", input_tokens=300_000)),
             json.dumps(record("6") | {"request_id": None}),
+            json.dumps(record("9", input_tokens=400_000, model="gpt-5.4") | {"cache_read_tokens": None}),
             "{}{}",
             "{",
             "}",

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from awfproxy.report import totals as totals_module
 from awfproxy.report.rows import COUNTS, Row
-from awfproxy.report.totals import KEYS, ORDERS, OTHERS, Grouped, Totals
+from awfproxy.report.sums import ORDERS, OTHERS, Totals
+from awfproxy.report.totals import KEYS, Grouped
 
 counts = st.none() | st.integers(0, 10**9)
 names = st.none() | st.sampled_from(["a", "b", "c"])

@@ -141,3 +141,14 @@ def test_agents_logs_are_not_written_over(logs: Path, tmp_path: Path) -> None:
         result = run(*COMMANDS["turns"], str(log), "--agent-log", str(named), str(logs))
         assert (result.exit_code, result.stdout) == (2, "")
         assert log.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("old", [None, b"old"])
+def test_where_nothing_was_found_nothing_is_written(command: str, old: bytes | None, logs: Path, tmp_path: Path) -> None:
+    """Neither a new file nor over an old one."""
+    target = tmp_path / "target"
+    if old is not None:
+        target.write_bytes(old)
+    assert run(*COMMANDS[command], str(target), "--run", "nobody's", str(logs)).exit_code == 1
+    assert (target.read_bytes() if target.exists() else None) == old

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any
@@ -35,10 +36,32 @@ def published_providers() -> Sequence[Any]:
     return found
 
 
+def published_version() -> str:
+    """The version of the library that is installed.
+
+    By the name of the folder in which an installer says what it installed (packaging.python.org, "Recording installed
+    projects"): `importlib.metadata`, which is asked where there is no such folder, takes 0.03 s of CPU.
+
+    :raises ImportError: the library is not installed
+    """
+    spec = PathFinder.find_spec(LIBRARY)
+    if spec is not None:
+        named = re.compile(rf"{LIBRARY}-([0-9][^-]*)\.dist-info")
+        found = [name[1] for each in os.listdir(os.path.dirname(_folder(spec))) if (name := named.fullmatch(each))]
+        if len(found) == 1:
+            return found[0]
+    from importlib.metadata import version
+
+    return version(LIBRARY)
+
+
+def _folder(library: ModuleSpec) -> str:
+    return (library.submodule_search_locations or [""])[0]
+
+
 def _read(library: ModuleSpec) -> Sequence[Any]:
-    folder = (library.submodule_search_locations or [""])[0]
     # As a module of this package, so that its `from .types import` finds ours; it is in no list of modules.
-    spec = importlib.util.spec_from_file_location(f"{__name__}.data", os.path.join(folder, _TABLE))
+    spec = importlib.util.spec_from_file_location(f"{__name__}.data", os.path.join(_folder(library), _TABLE))
     if spec is None or spec.loader is None:
         raise ImportError(_TABLE)
     module = importlib.util.module_from_spec(spec)

@@ -131,7 +131,7 @@ KINDS: Final[dict[str, Kind]] = {
         "The same request of a conversation comes again, to the same port, API and model, within {retry_seconds} "
         "seconds after one that failed or was given up, and that one used tokens.",
         "At stake is the whole failed call. Saved is the whole call, less what the retry would have paid more, had it "
-        "not found in the cache what the failed one brought there.",
+        "not found in the cache what the failed one brought there, and less the tokens that it found.",
         "90 % with the provider's figures, 60 % with estimated ones.",
         "Give the client a longer timeout than the model needs, stream, and have it retry only what failed before "
         "the model began.",

@@ -34,8 +34,10 @@ MARK: Final = "<!-- awfproxy: findings -->"
 MARKDOWN_MAX: Final = 60_000
 #: cases of a finding that are shown where nobody says how many
 EVIDENCE: Final = 5
-#: columns of a terminal for sentences, where nobody knows how wide it is
+#: columns of a terminal for sentences and cases, where nobody knows how wide it is
 WIDTH: Final = 100
+#: before what belongs to a finding
+_INDENT: Final = "   "
 #: rows by run, model and turn for programs
 JSON_PLACES: Final = 1_000
 #: digits after the point of JSON's dollars: nano-dollars
@@ -101,7 +103,8 @@ def _pretty(analysis: Analysis, comparison: Comparison | None, view: View) -> st
             lines.append(textwrap.fill(text, width, initial_indent="   ", subsequent_indent="   "))
         parts.append("\n".join(lines) + "\n")
         if view.evidence and finding.evidence:
-            parts.append(textwrap.indent(pretty(_evidence(analysis, finding, view.evidence), _less(view.width)), "   "))
+            cases = pretty(_evidence(analysis, finding, view.evidence), max(width - len(_INDENT), 1))
+            parts.append(textwrap.indent(cases, _INDENT))
     for heading, member in tables.BY:
         table = tables.by(analysis, heading, member)
         if table is not None and (analysis.findings or member != tables.BY[-1][1]):
@@ -112,10 +115,6 @@ def _pretty(analysis: Analysis, comparison: Comparison | None, view: View) -> st
             parts.append(pretty(tables.changed_findings(analysis, comparison), view.width))
     parts.append("".join(textwrap.fill(line, width) + "\n" for line in _notes(analysis, visible)))
     return "\n".join(parts)
-
-
-def _less(width: int | None) -> int | None:
-    return None if width is None else max(width - 3, 1)
 
 
 _evidence = tables.evidence

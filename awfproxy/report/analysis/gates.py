@@ -1,7 +1,8 @@
 """Conditions under which `awf logs analyze` fails: for CI.
 
-Rules: a condition that nobody can mean is refused before anything is read.  What is not known is not under a limit: a
-cost of which calls have no price fails its gate.  Where nothing has a price, an increase is that of the tokens.
+Rules: a condition that nobody can mean is refused before anything is read.  What is not known is not under a limit:
+tokens of which calls did not report all, a cost of which calls have no price or did not report what is to be priced,
+and an increase to such a sum fail their gates.  Where nothing has a price, an increase is that of the tokens.
 """
 
 from __future__ import annotations
@@ -99,32 +100,48 @@ def _of_severity(text: str) -> Gate:
 
 
 def _above(text: str, what: str, limit: float) -> Gate:
+    money = what == "cost"
+
     def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
         del comparison
-        if what == "tokens":
-            tokens = analysis.whole.tokens
-            return f"{tokens:,} tokens, more than {limit:,.0f}." if tokens > limit else None
-        pico, unpriced = analysis.whole.pico, analysis.whole.unpriced
-        least = LEAST if unpriced else ""
-        if pico > limit * PICO:
-            return f"{least}{dollars(pico)}, more than ${limit:,g}."
-        if unpriced:
-            calls = many(unpriced, "call")
-            return f"{least}{dollars(pico)}, and nobody knows whether more than ${limit:,g}: {calls} without a price."
-        return None
+        whole, missing = analysis.whole, _missing(analysis, money=money)
+        least = LEAST if missing else ""
+        sum_, most = (dollars(whole.pico), f"${limit:,g}") if money else (f"{whole.tokens:,} tokens", f"{limit:,.0f}")
+        if (whole.pico > limit * PICO) if money else (whole.tokens > limit):
+            return f"{least}{sum_}, more than {most}."
+        return f"{least}{sum_}, and nobody knows whether more than {most}: {missing}." if missing else None
 
-    return Gate(text, check, of_money=what == "cost")
+    return Gate(text, check, of_money=money)
 
 
 def _increased(text: str, percent: float) -> Gate:
     def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
-        del analysis
-        increase = None if comparison is None else comparison.increase
-        if increase is None or increase * 100 <= percent:
+        if comparison is None or not comparison.whole.before.calls:
             return None
-        return f"{increase:.1%} more than before, which is above {percent:g}%."
+        increase = comparison.increase
+        if increase is not None and increase * 100 > percent:
+            return f"{increase:.1%} more than before, which is above {percent:g}%."
+        # Where what was before is a least sum, the true increase is a smaller one.
+        missing = _missing(analysis, money=bool(comparison.whole.before.pico))
+        if missing:
+            return f"Nobody knows whether it is more than {percent:g}% above what it was before: {missing}."
+        if increase is None and comparison.whole.now.calls:
+            return f"Nobody knows whether it is more than {percent:g}% above what it was before, which is not known."
+        return None
 
     return Gate(text, check, True)
+
+
+def _missing(analysis: Analysis, *, money: bool) -> str:
+    """What a sum over all calls lacks, in words; empty: nothing.
+
+    :param money: it is one of dollars
+    """
+    lacks = (
+        (analysis.whole.unpriced if money else 0, "without a price"),
+        (analysis.unknown, "that did not report all tokens"),
+    )
+    return ", ".join(f"{many(calls, 'call')} {how}" for calls, how in lacks if calls)
 
 
 #: ``tokens>1_000_000``, ``cost>2.50``

@@ -143,14 +143,17 @@ class Step:
         rest = tokens - fresh - written
         return fresh * self.rates.input + written * self.rates.cache_write + rest * self.rates.cache_read
 
+    def brought_by(self, before: Step) -> int:
+        """Tokens that the call before brought to the cache, and this one read from there.  What the other is not known
+        to have read from it counts as brought."""
+        return max(min(self.read or 0, before.prompt or 0) - (before.read or 0), 0)
+
     def more_without(self, before: Step) -> int:
-        """Pico-dollars that this call would have cost more, had the one before not brought to the cache what this one
-        read from there.  What the other is not known to have read from it counts as brought."""
+        """Pico-dollars that this call would have cost more without what `brought_by` tells."""
         if self.rates is None:
             return 0
-        brought = max(min(self.read or 0, before.prompt or 0) - (before.read or 0), 0)
         paid = self.rates.cache_write if before.written else self.rates.input
-        return brought * (paid - self.rates.cache_read)
+        return self.brought_by(before) * (paid - self.rates.cache_read)
 
     def seconds_after(self, other: Step) -> float | None:
         """From the other's end to this one's admission; None: one of them is not known."""

@@ -4,7 +4,7 @@ Rules: a request is the same as another if it is of the same conversation, at th
 tools.  It is sent again if it also goes to the same port of the same provider, the same API and the same model; else
 somebody else is asked the same.  A call that failed and was sent again is a paid retry; one that did not come to its
 end and was not, is aborted.  Of a retried call is lost what it cost, less what it saved the retry: that one reads from
-the cache what the first attempt brought there, and would have paid for it otherwise.
+the cache what the first attempt brought there, and would have paid for it otherwise.  Tokens are lost in the same way.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def retried(board: Board, step: Step, last: Step, limits: Thresholds) -> bool:
     figures: dict[str, int | str] = {"outcome": outcome or "?", "seconds_after": max(int(seconds), 0)}
     if last.row.status is not None:
         figures["status"] = last.row.status
-    claim = last.claim(last.tokens, last.cost, last.tokens, last.cost - step.more_without(last))
+    saved = last.tokens - step.brought_by(last)
+    claim = last.claim(last.tokens, last.cost, saved, last.cost - step.more_without(last))
     board.claim(PAID_RETRIES, last, claim, _sure(last, SURE_RETRIED), step, **figures)
     return True
 

@@ -14,7 +14,7 @@ from awfproxy.report.html.plots import bar, legend
 from awfproxy.report.html.tables import ROWS_MAX, Head, table
 from awfproxy.report.html.tables import Cell as C
 from awfproxy.report.reading import many
-from awfproxy.report.totals import ELSEWHERE, SOURCES
+from awfproxy.report.sums import ELSEWHERE, SOURCES
 
 #: files that are named
 FILES_MAX: Final = 20

@@ -7,14 +7,15 @@ Rules: what is shown is what the other reports say: totals are those of `awf log
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from awfproxy.report.html.timeline import Timeline
 from awfproxy.report.html.turn_file import TurnFile
 from awfproxy.report.summary import Summary
+from awfproxy.report.sums import Totals
 from awfproxy.report.token_usage import TokenUsage
-from awfproxy.report.totals import Grouped, Totals
+from awfproxy.report.totals import Grouped, filled
 
 if TYPE_CHECKING:
     from awfproxy.report.buckets import Bucket
@@ -33,12 +34,13 @@ class _Watched(Grouped):
         super().__init__(LABELS, costs)
         self._timeline = timeline
 
-    def count(self, row: Counted, plain: bool) -> Bucket | None:
-        bucket = super().count(row, plain)
-        if None not in (row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens):
-            self._timeline.count(row, special=bucket is not None)
-        # else it came by once already, with what is missing filled and named in `unknown`
-        return bucket
+    def count(self, rows: Iterable[Counted], plain: bool) -> list[tuple[Bucket, Counted]]:
+        whole = [filled(row) for row in rows]
+        apart = super().count(whole, plain)
+        special = {id(row) for _, row in apart}
+        for row in whole:
+            self._timeline.count(row, special=id(row) in special)
+        return apart
 
     def price(self, bucket: Bucket, row: Counted, line: bytes) -> None:
         before = bucket.cost

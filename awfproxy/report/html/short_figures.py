@@ -6,7 +6,7 @@ from typing import Final
 
 from awfproxy.report.costs import PICO
 from awfproxy.report.figures import LEAST, UNKNOWN, dollars
-from awfproxy.report.totals import Sum
+from awfproxy.report.sums import Sum
 
 _UNITS: Final = ((1e15, "P"), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 

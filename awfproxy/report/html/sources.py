@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from typing import Self
 
-from awfproxy.report.html.turn_file import TURNS, files_of
 from awfproxy.report.lines import STDIN
 from awfproxy.report.summary import files_of as records_of
+from awfproxy.report.turns.turn_file import TURNS, files_of
 
 
 class Sources:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from awfproxy.report.escaping import short
 from awfproxy.report.rows import Counted
+from awfproxy.report.sums import OTHERS, Sum
 from awfproxy.report.times import CANONICAL, TEN_MINUTES, canonical
-from awfproxy.report.totals import OTHERS, Sum
 
 if TYPE_CHECKING:
     from awfproxy.report.costs import Costs, Rates

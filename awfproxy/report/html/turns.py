@@ -14,8 +14,8 @@ from awfproxy.report.html.plots import Column, Series, legend, stacked
 from awfproxy.report.html.short_figures import short_count
 from awfproxy.report.html.tables import ROWS_MAX, Head, behind, table
 from awfproxy.report.html.tables import Cell as C
-from awfproxy.report.html.turn_file import Turn
 from awfproxy.report.reading import many
+from awfproxy.report.turns.turn_file import Turn
 
 #: sessions that are drawn, the dearest; turns of each, those after it are left out
 SESSIONS_MAX: Final = 2

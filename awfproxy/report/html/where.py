@@ -14,7 +14,7 @@ from awfproxy.report.html.short_figures import least
 from awfproxy.report.html.tables import ROWS_MAX, Head, table
 from awfproxy.report.html.tables import Cell as C
 from awfproxy.report.html.timeline import Cell
-from awfproxy.report.totals import Totals
+from awfproxy.report.sums import Totals
 
 #: headings of the tables, by label
 _TITLES: Final = {"run": "Runs", "user": "Users", "feature": "Features", "port": "Ports"}

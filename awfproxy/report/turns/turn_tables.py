@@ -9,8 +9,8 @@ from typing import Any, Final
 from awfproxy.report.costs import PICO
 from awfproxy.report.figures import money
 from awfproxy.report.rows import COUNTS
+from awfproxy.report.sums import Sum
 from awfproxy.report.table import Column, Table, as_csv, markdown, pretty, sentences
-from awfproxy.report.totals import Sum
 from awfproxy.report.turns.placements import METHODS, REASONS
 from awfproxy.report.turns.turn_rows import Row
 

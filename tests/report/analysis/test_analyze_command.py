@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from awfproxy.cli import awf
 from awfproxy.commands.logs_options import FORMS as FORM_NAMES
 from awfproxy.report.analysis.codes import KINDS
-from awfproxy.report.analysis.forms import EVIDENCE, FORMS, MARK, MARKDOWN_MAX, SCHEMA, View, render
+from awfproxy.report.analysis.forms import EVIDENCE, FORMS, MARK, MARKDOWN_MAX, SCHEMA, WIDTH, View, render
 from tests.report.analysis.traffic import (
     PATTERNS,
     Agent,
@@ -230,6 +230,13 @@ def test_a_terminal_is_never_exceeded(logs: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(logs_options, "width", lambda width=width: width)
         lines = run(logs)[1].splitlines()
         assert max(len(line) for line in lines if not line.strip().startswith("Not shown")) <= width
+
+
+def test_without_a_terminal_cases_fit_a_hundred_columns(logs: Path) -> None:
+    """As in the log of a CI job."""
+    lines = [line for line in run(logs)[1].splitlines() if line.startswith("   ")]
+    assert any("─" in line for line in lines)
+    assert max(map(len, lines)) <= WIDTH
 
 
 def test_the_options_know_the_forms() -> None:

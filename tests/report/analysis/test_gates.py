@@ -65,6 +65,31 @@ def test_a_cost_that_is_not_known_is_under_no_limit() -> None:
     assert "≥$" in failed(gates_of(["cost>0"]), analysed([*records, nameless]), None)[0]
 
 
+@pytest.mark.parametrize("count", ["input_tokens", "output_tokens"])
+def test_what_a_call_did_not_report_is_under_no_limit(count: str) -> None:
+    """Neither as tokens nor as money nor as no increase: it may have been any number."""
+    records = Agent(random.Random(1)).work(6).records
+    silent = {**records[0], "request_id": "silent", "unknown": [count]}
+    before, now = analysed(records), analysed([*records, silent])
+    for text in ("tokens>1_000_000_000", "cost>1000000", "increase>1000%"):
+        gates = gates_of([text])
+        assert not failed(gates, before, Comparison(before, before))
+        assert "1 call that did not report all tokens" in failed(gates, now, Comparison(before, now))[0]
+        # What is less than known before makes the increase look larger, never smaller.
+        assert bool(failed(gates, before, Comparison(now, before))) is False
+
+
+def test_an_increase_to_what_has_no_price_is_not_known() -> None:
+    """Nor one from what is not known at all."""
+    records = Agent(random.Random(1)).work(6).records
+    nameless = {**records[0], "request_id": "nameless", "model": "made-up-by-nobody"}
+    silent = {**records[0], "request_id": "silent", "model": "made-up-by-nobody", "unknown": ["input_tokens"]}
+    gates, before = gates_of(["increase>1000%"]), analysed(records)
+    now = analysed([*records, nameless])
+    assert "1 call without a price" in failed(gates, now, Comparison(before, now))[0]
+    assert "is not known" in failed(gates, before, Comparison(analysed([silent]), before))[0]
+
+
 def test_a_slip_is_told_what_was_meant() -> None:
     """The nearest code."""
     with pytest.raises(GateError, match="did you mean `context-growth`"):

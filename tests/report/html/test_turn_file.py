@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from awfproxy.report.html import turn_file
-from awfproxy.report.html.turn_file import TurnFile, files_of
+from awfproxy.report.html.turn_file import TurnFile
+from awfproxy.report.turns import turn_file as reading
+from awfproxy.report.turns.turn_file import files_of
 from tests.report.html.made import turn, write
 
 
@@ -60,7 +62,7 @@ def test_what_is_no_row(tmp_path: Path) -> None:
 
 def test_rows_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are not read, and that is told."""
-    monkeypatch.setattr(turn_file, "ROWS_MAX", 2)
+    monkeypatch.setattr(reading, "ROWS_MAX", 2)
     found = read(write(tmp_path, "t.jsonl", map(turn, range(5))))
     assert found.turns == 2
     assert found.troubles == ["More than 2 turns: the others were not read."]
