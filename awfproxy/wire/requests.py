@@ -4,8 +4,10 @@ One request at a time.  Bytes of the next one (pipelining, RFC 9112 section 9.3.
 called, so that answers go out in order.  Rules beyond llhttp's strict mode, because llhttp accepts what another parser
 might read differently:
 
-- the version is 1.0 or 1.1, and there is exactly one Host (RFC 9112 section 3.2; we ask it of 1.0 too, because the rule
-  against web pages needs it)
+- the first line is three words with one space between them, of which the last is HTTP/1.0 or HTTP/1.1 (RFC 9112 section
+  3); llhttp passes over more spaces, and takes RTSP and ICE
+- no CONNECT: what follows it is no HTTP
+- there is exactly one Host (RFC 9112 section 3.2; we ask it of 1.0 too, because the rule against web pages needs it)
 - Transfer-Encoding is exactly ``chunked``, once, and never on 1.0 (RFC 9112 section 6.1)
 - the target is in origin form and printable ASCII (no absolute form, no fragment)
 - a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields; the framing of a chunked body (sizes, extensions,
@@ -36,6 +38,7 @@ CHUNK_ALLOWANCE = 8 * 1024
 DIRECT_MIN = 64 * 1024
 
 _TARGET = re.compile(rb"/[!\"$-~]*")  # origin form: "/", then printable ASCII without "#"
+_LINE = re.compile(rb"[!-~]+ [^\0-\x20\x7f]+ HTTP/1\.([01])\r\n")
 #: where a reader is; `_BARE`: a head was told that is the whole request, and it has not been told that it is whole
 _HEAD, _BODY, _CHUNKS, _BARE, _DONE, _DEAD = range(6)
 
@@ -171,12 +174,15 @@ class RequestReader:
             self._parser = None
         except httptools.HttpParserError:
             return self._fault("malformed head")
-        minor = {"1.1": 1, "1.0": 0}.get(parser.get_http_version())
-        if minor is None:
-            return self._fault("unknown HTTP version")
+        line = _LINE.match(data)
+        if line is None:
+            return self._fault("request line")
+        minor = 1 if line[1] == b"1" else 0
         method = parser.get_method()
+        if method == b"CONNECT":
+            return self._fault("CONNECT")
         target = self._target
-        if not _TARGET.fullmatch(target) and method != b"CONNECT":
+        if not _TARGET.fullmatch(target):
             return self._fault("request target not in origin form")
         headers = self._headers
         if len(headers) > HEADERS_MAX:
@@ -287,7 +293,8 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head, or of the trailers, which are dropped: the body goes on with a length."""
         if self._state == _HEAD:
-            self._headers.append((name.lower(), name, value))
+            # llhttp leaves the blanks behind a value; parsers differ in whether they are of it (RFC 9110 section 5.5)
+            self._headers.append((name.lower(), name, value.rstrip(b" \t")))
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of the body."""

@@ -5,13 +5,17 @@ end.
 Interim answers (1xx) are passed over.  Rules beyond llhttp's strict mode:
 
 - Transfer-Encoding is exactly ``chunked`` or absent (a transfer coding we do not decode cannot be forwarded)
-- a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields, trailers at most `TRAILERS_MAX` fields
+- a head is at most `HEAD_MAX` bytes and `HEADERS_MAX` fields, trailers at most `TRAILERS_MAX` fields, and between two
+  pieces of a body, or behind the last, is at most `FRAMING_MAX` of framing
+- no control characters in the reason phrase (RFC 9112 section 4)
 - 101 is a fault: we never ask for an upgrade
 - bytes after the end of the answer make the connection unusable (``surplus``): nothing was asked.  Line ends alone are
   passed over, as llhttp does with those in the same read
 """
 
 from __future__ import annotations
+
+import re
 
 import httptools
 
@@ -25,9 +29,14 @@ HEAD_MAX = 64 * 1024
 HEADERS_MAX = 200
 #: trailer fields; providers send none, gRPC-like gateways a few
 TRAILERS_MAX = 32
+#: bytes in which no byte of a body is: a chunk's extensions, or trailers; llhttp keeps a trailer until it is whole
+FRAMING_MAX = 64 * 1024
 #: interim responses before a final one; RFC 9110 section 15.2 sets no bound
 INTERIM_MAX = 16
+#: of a body: what every client's integers hold; requests are held to as many digits
+_LENGTH_MAX = 10**18 - 1
 _LINE_ENDS = b"\r\n"
+_reason = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
 
 
 class ResponseReader:
@@ -37,8 +46,8 @@ class ResponseReader:
     """
 
     __slots__ = (
-        "_awaiting", "_headers", "_interim", "_no_body", "_own", "_parser", "_pieces", "_reason", "_wire", "complete",
-        "fault", "framing", "head", "keep_alive", "on_body", "started", "surplus", "trailers",
+        "_awaiting", "_barren", "_headers", "_interim", "_no_body", "_own", "_parser", "_pieces", "_reason", "_wire",
+        "complete", "fault", "framing", "head", "keep_alive", "on_body", "started", "surplus", "trailers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -52,6 +61,7 @@ class ResponseReader:
         self._headers: list[Header] = []
         self._reason = b""
         self._wire = 0
+        self._barren = 0
         self._own = 0
         self._interim = 0
         self._no_body = no_body
@@ -104,7 +114,16 @@ class ResponseReader:
         if self.complete:
             return None
         pieces = self._pieces
-        return pieces.pop() if len(pieces) == 1 else self.body()
+        if len(pieces) == 1:
+            self._barren = 0
+            return pieces.pop()
+        body = self.body()
+        self._barren = 0 if body else self._barren + len(data)
+        if self._barren > FRAMING_MAX:
+            self._parser = None
+            self.fault = Fault("chunk extensions or trailers too large")
+            return None
+        return body
 
     def body(self) -> bytes:
         """Body bytes since the last call."""
@@ -173,11 +192,12 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head or of the trailers."""
         if self._awaiting:
-            self._headers.append((name.lower(), name, value))
+            # llhttp leaves the blanks behind a value; parsers differ in whether they are of it (RFC 9110 section 5.5)
+            self._headers.append((name.lower(), name, value.rstrip(b" \t")))
             if len(self._headers) > HEADERS_MAX:
                 raise ValueError("too many headers")
         elif not self.complete:
-            self.trailers.append((name.lower(), name, value))
+            self.trailers.append((name.lower(), name, value.rstrip(b" \t")))
             if len(self.trailers) > TRAILERS_MAX:
                 raise ValueError("too many trailers")
 
@@ -190,6 +210,8 @@ class ResponseReader:
         headers = self._headers
         self._headers = []
         reason, self._reason = self._reason, b""
+        if not _reason(reason):
+            raise ValueError("reason phrase")
         if not 100 <= status <= 599:  # none is valid: RFC 9110 section 15
             raise ValueError("status")
         if (status < 200 or status == 204) and any(lower == b"transfer-encoding" for lower, _, _ in headers):
@@ -207,6 +229,8 @@ class ResponseReader:
                 raise ValueError("transfer-encoding")
         elif b"content-length" in fields:
             length = int(fields[b"content-length"])
+            if length > _LENGTH_MAX:
+                raise ValueError("content-length")
         if self._no_body or status in (204, 304):
             self.framing = "none"
         elif coding is not None:
