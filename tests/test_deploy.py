@@ -1,6 +1,10 @@
-"""What is in deploy/ works: the units are right and fit the configuration beside them, and start the proxy."""
+"""What is in deploy/ for systemd and logrotate works, and fits the configuration beside it.
+
+The units under a real systemd: server/test_process_systemd.py.
+"""
 
 import configparser
+import gzip
 import os
 import re
 import shlex
@@ -17,13 +21,21 @@ import pytest
 from awfproxy import configuration
 from awfproxy.core.endpoints import parse_endpoint
 from awfproxy.core.settings import ADMIN, Settings
+from awfproxy.server.crew import SILENCE
 from awfproxy.server.network import BACKLOG
+from awfproxy.server.notify_standing import LOOK_SECONDS
 from awfproxy.server.ports import FILES_WANTED, FLUSH_SECONDS
 
 DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
 TOML = DEPLOY / "awfproxy.toml"
 #: Where the units expect the configuration.
 INSTALLED = "/etc/awfproxy/awfproxy.toml"
+#: what `systemd-analyze security` may say; a service that needs the network has 0.9 for that alone
+EXPOSURE_MAX = 1.8
+
+needs_analyze = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine"
+)
 
 
 def unit(name: str) -> dict[str, list[str]]:
@@ -52,19 +64,33 @@ def settings(tmp_path: Path) -> Settings:
     return configuration.load(str(TOML), credentials(tmp_path / "credentials"))
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+@needs_analyze
 def test_systemd_takes_the_units() -> None:
     """`systemd-analyze verify` has nothing to say."""
-    files = [str(DEPLOY / name) for name in ("awfproxy.service", "awfproxy.socket")]
     result = subprocess.run(
-        ["systemd-analyze", "verify", *files], capture_output=True, text=True, check=False, timeout=60
-    )
+        ["systemd-analyze", "verify", *map(str, DEPLOY.glob("awfproxy*.s[eo]*"))], capture_output=True, text=True,
+        check=False, timeout=60,
+    )  # fmt: skip
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@needs_analyze
+def test_systemd_finds_little_that_the_service_may_do() -> None:
+    """`systemd-analyze security`: its figure for how exposed the service is, from 0 to 10."""
+    result = subprocess.run(
+        ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(DEPLOY / "awfproxy.service")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    found = re.search(r"Overall exposure level for awfproxy.service: ([\d.]+)", result.stdout)
+    assert found is not None, result.stdout + result.stderr
+    assert float(found[1]) <= EXPOSURE_MAX
 
 
 def test_every_unit_is_an_ini_file_with_the_usual_sections() -> None:
     """Also where systemd is not there to say so."""
-    for path in DEPLOY.glob("awfproxy.s*"):
+    units = list(DEPLOY.glob("awfproxy*.s[eo]*"))
+    assert len(units) == 3
+    for path in units:
         parser = configparser.RawConfigParser(strict=False, comment_prefixes=("#",), inline_comment_prefixes=None)
         parser.read(path)
         assert parser.sections() == ["Unit", path.suffix[1:].capitalize(), "Install"]
@@ -86,6 +112,9 @@ def test_the_service_fits_the_configuration(settings: Settings) -> None:
     assert float(service["TimeoutStopSec"][0]) > settings.service.drain_timeout + FLUSH_SECONDS
     assert int(service["LimitNOFILE"][0]) == FILES_WANTED
     assert INSTALLED in service["ExecStart"][0]
+    assert INSTALLED in service["ExecReload"][0]
+    # a worker that hangs is noticed after SILENCE, and the service's own words come every LOOK_SECONDS
+    assert float(service["WatchdogSec"][0]) > 2 * max(SILENCE, LOOK_SECONDS)
 
 
 def test_every_socket_that_is_asked_for_is_passed(settings: Settings) -> None:
@@ -98,6 +127,7 @@ def test_every_socket_that_is_asked_for_is_passed(settings: Settings) -> None:
     for made in units.values():
         assert int(made["Backlog"][0]) == BACKLOG
         assert made["ListenStream"][0].startswith("127.0.0.1:")
+        assert made["Service"] == ["awfproxy.service"]
 
 
 def test_prometheus_scrapes_the_admin_listener(settings: Settings) -> None:
@@ -110,6 +140,65 @@ def test_prometheus_scrapes_the_admin_listener(settings: Settings) -> None:
         endpoint = parse_endpoint(text)
         assert not isinstance(endpoint, str)
         assert static["targets"] == [f"{endpoint.interface}:{endpoint.port}"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not on this machine")
+def test_a_user_that_stays_is_made(tmp_path: Path) -> None:
+    """For who runs without DynamicUser=: by systemd's own programs, under another root."""
+    unit_user = unit("awfproxy.service")["User"]
+    for folder in ("etc", "var/log", "var/lib"):
+        (tmp_path / folder).mkdir(parents=True)
+    subprocess.run(
+        ["systemd-sysusers", f"--root={tmp_path}", str(DEPLOY / "awfproxy.sysusers")], check=True, capture_output=True
+    )
+    user = (tmp_path / "etc/passwd").read_text().split(":")
+    assert [user[0]] == unit_user
+    assert user[6].strip() == "/usr/sbin/nologin"
+    assert (tmp_path / "etc/group").read_text().startswith(f"{user[0]}:")
+    if os.geteuid() != 0:
+        return  # folders cannot be given away
+    subprocess.run(
+        ["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(DEPLOY / "awfproxy.tmpfiles")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    service = unit("awfproxy.service")
+    for folder, mode, owner in (
+        ("var/log/awfproxy", int(service["LogsDirectoryMode"][0], 8), int(user[2])),
+        ("var/lib/awfproxy", int(service["StateDirectoryMode"][0], 8), int(user[2])),
+        ("etc/awfproxy/keys", 0o700, 0),
+    ):
+        found = (tmp_path / folder).stat()
+        assert (found.st_mode & 0o777, found.st_uid, found.st_gid) == (mode, owner, owner)
+
+
+def test_the_drop_in_for_that_user_changes_that_alone() -> None:
+    """No user of systemd's own making, and its group."""
+    assert unit("awfproxy-static-user.conf") == {"DynamicUser": ["no"], "Group": unit("awfproxy.service")["User"]}
+
+
+@pytest.mark.skipif(shutil.which("logrotate") is None, reason="logrotate is not on this machine")
+def test_records_are_rotated_by_rename(tmp_path: Path) -> None:
+    """By logrotate itself, twice: the newest old file stays as it was, the one before is compressed, nothing is lost."""
+    logs = tmp_path / "logs"
+    logs.mkdir(mode=0o750)
+    text = (DEPLOY / "awfproxy.logrotate").read_text()
+    assert "/var/log/awfproxy/*.jsonl {" in text
+    config = tmp_path / "logrotate.conf"
+    config.write_text(text.replace("/var/log/awfproxy", str(logs)))
+    config.chmod(0o644)
+    current = logs / "requests.jsonl"
+    for line in ("first\n", "second\n"):
+        current.write_text(line)
+        inode = current.stat().st_ino
+        done = subprocess.run(
+            [shutil.which("logrotate") or "", "--force", "--state", str(tmp_path / "state"), str(config)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not current.exists(), "the proxy makes the new file"
+        assert (logs / "requests.jsonl.1").stat().st_ino == inode
+    assert (logs / "requests.jsonl.1").read_text() == "second\n"
+    assert gzip.decompress((logs / "requests.jsonl.2.gz").read_bytes()) == b"first\n"
 
 
 def free_ports(count: int) -> list[int]:
@@ -131,7 +220,7 @@ def test_the_service_starts_on_systemds_socket_and_stops(tmp_path: Path) -> None
     for old, new in (
         ("/var/log/awfproxy", str(tmp_path / "log")),
         ("/var/lib/awfproxy", str(tmp_path / "state")),
-        ("tcp:10001:", f"tcp:{other}:"),
+        ("systemd:domain=INET:name=anthropic", f"tcp:{other}:interface=127.0.0.1"),
         ("tcp:10009:", f"tcp:{admin}:"),
     ):
         assert old in text
