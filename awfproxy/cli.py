@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from awfproxy.commands.budget import budget
+from awfproxy.commands.health import health
 from awfproxy.commands.ledger import ledger
 from awfproxy.commands.logs import logs
 from awfproxy.commands.logs_analyze import analyze
@@ -22,6 +23,7 @@ from awfproxy.commands.logs_reprice import reprice
 from awfproxy.commands.logs_turns import turns
 from awfproxy.commands.reconcile import reconcile
 from awfproxy.commands.report import report
+from awfproxy.commands.service import service
 
 if TYPE_CHECKING:
     from awfproxy.core.settings import Settings
@@ -89,6 +91,7 @@ def show(config: str | None, form: str) -> None:
 
 
 awf.add_command(budget)
+awf.add_command(health)
 awf.add_command(ledger)
 awf.add_command(logs)
 awf.add_command(reconcile)
@@ -96,6 +99,7 @@ logs.add_command(reprice)
 logs.add_command(analyze)
 logs.add_command(turns)
 awf.add_command(report)
+awf.add_command(service)
 
 
 @awf.command()

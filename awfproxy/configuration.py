@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import msgspec
 
 from awfproxy.core.credentials import CredentialKind
+from awfproxy.core.endpoints import Endpoint, parse_endpoint
 from awfproxy.core.environment import Environment
 from awfproxy.core.secret import SECRET_MAX, Secret, SecretError
-from awfproxy.core.settings import Settings, SettingsError
+from awfproxy.core.settings import ADMIN, Settings, SettingsError
 from awfproxy.core.settings_environment import from_environment
 from awfproxy.core.settings_file import from_file
 from awfproxy.core.toml_document import Document
@@ -30,22 +31,60 @@ def load(config_path: str | None, environ: Mapping[str, str]) -> Settings:
         is no file.
     :raises SettingsError: with every fault found, also for a file that cannot be read.
     """
-    directory = os.getcwd()
-    path = config_path or environ.get("AWFPROXY_CONFIG", "").strip() or None
-    if path is None:
-        credentials = Credentials(environ, directory)
-        settings = from_environment(environ, directory, credentials.read)
-        _check_trust(settings, environ)
+    return Configuration(config_path, environ).read()
+
+
+#: Of a file: which it is and when it was changed last.  Another one says that there may be something else in it.
+Identity = tuple[int, int, int, int, int]
+
+
+class Configuration:
+    """Where the settings of a process are from, so that they can be read again while it runs; for any thread.
+
+    Relative names stay relative to the folder in which the process was when this was made: a daemon goes elsewhere.
+
+    :param config_path: as `load` has it.
+    """
+
+    def __init__(self, config_path: str | None, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._directory = os.getcwd()
+        #: As people know it, for messages.
+        self._name = config_path or environ.get("AWFPROXY_CONFIG", "").strip() or None
+        self._path = None if self._name is None else os.path.abspath(self._name)
+
+    def read(self) -> Settings:
+        """All of it, as it is now.
+
+        :raises SettingsError: as `load` does.
+        """
+        credentials = self._credentials()
+        if self._name is None or self._path is None:
+            settings = from_environment(self._environ, self._directory, credentials.read)
+        else:
+            settings = from_file(
+                _text_of(self._path, self._name), self._name, self._environ, directory=self._directory,
+                file_directory=os.path.dirname(self._path), read=credentials.read,
+            )  # fmt: skip
+        _check_trust(settings, self._environ)
         _check_prices(settings)
         return _with_warnings(settings, credentials.warnings)
-    file_directory = os.path.dirname(os.path.abspath(path))
-    credentials = Credentials(environ, file_directory)
-    settings = from_file(
-        _text_of(path), path, environ, directory=directory, file_directory=file_directory, read=credentials.read
-    )
-    _check_trust(settings, environ)
-    _check_prices(settings)
-    return _with_warnings(settings, credentials.warnings)
+
+    def key(self, kind: CredentialKind, name: str) -> Secret | str | None:
+        """One key, as it is now: a `credentials.ReadCredential`."""
+        return self._credentials().read(kind, name)
+
+    def identity(self, kind: CredentialKind, name: str) -> Identity | None:
+        """The identity of the file that holds a key; None: there is none, or it cannot be seen."""
+        path = self._credentials().path(kind, name)
+        try:
+            facts = None if path is None else os.stat(path)
+        except OSError:
+            return None
+        return facts and (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+
+    def _credentials(self) -> "Credentials":
+        return Credentials(self._environ, self._directory if self._path is None else os.path.dirname(self._path))
 
 
 class Credentials:
@@ -57,6 +96,8 @@ class Credentials:
     def __init__(self, environ: Mapping[str, str], directory: str) -> None:
         self._environ = environ
         self._directory = directory
+        #: systemd's folder; empty: there is none
+        self._systemd = environ.get("CREDENTIALS_DIRECTORY", "").strip()
         #: whole sentences, about key files that others may read
         self.warnings: list[str] = []
 
@@ -65,14 +106,20 @@ class Credentials:
         if kind == "env":
             value = self._environ.get(name, "")
             return _secret(value) if value.strip() else None
-        if kind == "file":
-            return self._from_file(os.path.join(self._directory, os.path.expanduser(name)), name)
-        folder = self._environ.get("CREDENTIALS_DIRECTORY", "").strip()
-        if not folder:
+        path = self.path(kind, name)
+        if path is not None:
+            return self._from_file(path, name)
+        if not self._systemd:
             return f"names the systemd credential `{name}`, but systemd gave none (is LoadCredential= in the unit?)"
-        if "/" in name or name in (".", ".."):
-            return f"names the systemd credential `{name}`, which is no file name"
-        return self._from_file(os.path.join(folder, name), name)
+        return f"names the systemd credential `{name}`, which is no file name"
+
+    def path(self, kind: CredentialKind, name: str) -> str | None:
+        """The file that holds a credential; None: there can be none."""
+        if kind == "file":
+            return os.path.join(self._directory, os.path.expanduser(name))
+        if kind == "env" or not self._systemd or "/" in name or name in (".", ".."):
+            return None
+        return os.path.join(self._systemd, name)
 
     def _from_file(self, path: str, name: str) -> Secret | str:
         try:
@@ -118,13 +165,18 @@ def _check_prices(settings: Settings) -> None:
         raise SettingsError(list(error.faults)) from None
 
 
-def _text_of(path: str) -> str:
+def _text_of(path: str, name: str | None = None) -> str:
+    """A configuration file's text.
+
+    :param name: the file's name as people know it, for messages; None: its path.
+    """
+    name = name or path
     try:
         return _read_file(path, CONFIGURATION_MAX)[0].decode()
     except OSError as error:
-        raise SettingsError([f"{path}: cannot be read: {_why(error)}."]) from None
+        raise SettingsError([f"{name}: cannot be read: {_why(error)}."]) from None
     except UnicodeDecodeError as error:
-        raise SettingsError([f"{path}: is not UTF-8 (at byte {error.start}), which TOML must be."]) from None
+        raise SettingsError([f"{name}: is not UTF-8 (at byte {error.start}), which TOML must be."]) from None
 
 
 def _read_file(path: str, most: int) -> tuple[bytes, int]:
@@ -206,3 +258,18 @@ def state_dir(config_path: str | None, environ: Mapping[str, str]) -> str:
     if found is None:
         raise SettingsError(["There is no folder of state; set AWFPROXY_STATE_DIR (or HOME), or name the file."])
     return found[0]
+
+
+def admin(config_path: str | None, environ: Mapping[str, str]) -> Endpoint:
+    """Where the proxy of this file and environment has its admin listener, found without its keys.
+
+    :param config_path: as `load` has it
+    :raises SettingsError: what is said of it cannot be read or is wrong
+    """
+    environment = Environment(environ, os.getcwd())
+    path = config_path or environment.get("AWFPROXY_CONFIG")
+    given = None if path is None else Document(_text_of(path), path).service.admin
+    found = parse_endpoint(environment.admin or given or ADMIN)
+    if isinstance(found, str):
+        raise SettingsError([f"The admin listener {found}."])
+    return found

@@ -27,13 +27,16 @@ class Options(usage.Options):
     )
 
     settings: Settings
+    #: where they are from
+    source: configuration.Configuration
 
     def postOptions(self) -> None:
         """Read the settings, and choose the fast reactor while there is none."""
         # From here on a hangup means "reload", and there is nothing yet to reload; nohup asked for the same.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            self.settings = configuration.load(self["config"], os.environ)
+            self.source = configuration.Configuration(self["config"], os.environ)
+            self.settings = self.source.read()
         except SettingsError as error:
             _give_up(error.lines)
         if "twisted.internet.reactor" not in sys.modules:
@@ -50,7 +53,7 @@ def makeService(options: Options) -> IService:
     from awfproxy.server.assembly import assemble
 
     parent = getattr(options, "parent", None)
-    return assemble(options.settings, reactor, foreground=bool(parent and parent.get("nodaemon")))
+    return assemble(options.settings, options.source, reactor, foreground=bool(parent and parent.get("nodaemon")))
 
 
 def _give_up(lines: list[str]) -> NoReturn:

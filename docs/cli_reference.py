@@ -12,7 +12,7 @@ Made from `awf --help` by `make docs`; do not edit.
 
 Figures go to standard output, remarks to standard error. Exit codes: 0 fine; 1 nothing found, or what was checked is
 not right, or the output could not be written; 2 the command was not understood.
-No subcommand needs the running proxy.
+`awf health` and `awf service` ask the running proxy; no other subcommand needs it.
 """
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from awfproxy.configuration import CONFIGURATION_MAX, Credentials, load, log_dir
+from awfproxy.configuration import CONFIGURATION_MAX, Configuration, Credentials, load, log_dir
 from awfproxy.core.secret import SECRET_MAX, Secret
-from awfproxy.core.settings import SettingsError
+from awfproxy.core.settings import KeyFile, SettingsError
 
 #: what the fixture `write` gives
 Write = Callable[[str, str], Path]
@@ -166,3 +166,31 @@ def test_a_file_of_prices_is_checked_with_the_settings(write: Write, environment
         load(str(config), environment)
     write("prices.toml", "[models.m]\ninput_per_million = 1\noutput_per_million = 1\n")
     assert load(str(config), environment).service.prices == str(prices)
+
+
+def test_it_is_read_again_from_the_same_place(
+    write: Write, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the process is by then; files of keys are found by name and told apart by what they are."""
+    write("openai.key", "sk-one\n")
+    write("awfproxy.toml", '[ports.openai]\nprovider = "openai"\ncredential = { file = "openai.key" }\n')
+    monkeypatch.chdir(tmp_path)
+    source = Configuration("awfproxy.toml", environment)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    settings = source.read()
+    assert settings.source == "awfproxy.toml"
+    assert settings.key_files == (KeyFile(("ports", "openai", "credential"), "file", "openai.key"),)
+    before = source.identity("file", "openai.key")
+    assert before is not None and source.identity("file", "openai.key") == before
+    fresh = write("fresh.key", "sk-two\n")
+    fresh.rename(tmp_path / "openai.key")
+    assert source.identity("file", "openai.key") != before
+    assert source.key("file", "openai.key") == Secret("sk-two") == source.read().ports[0].credential
+    assert source.identity("file", "none") is None and source.identity("env", "openai.key") is None
+    assert source.identity("systemd", "x") is None
+    write("awfproxy.toml", "[ports.openai]\nprovder = 1\n")
+    with pytest.raises(SettingsError) as refused:
+        source.read()
+    assert refused.value.lines[0].startswith("awfproxy.toml:1: "), "by the name that was given"

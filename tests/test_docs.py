@@ -55,6 +55,8 @@ NO_BOUNDS = {
     "server.ledger_thread.RETRY_FIRST",  # told in the row of RETRY_MAX
     "server.logfile.DIRECTORY_MODE",
     "server.logfile.FILE_MODE",
+    "server.notify.MICROSECONDS",
+    "server.notify_standing.READY_LOOK",  # how often is looked for what is waited for
     "server.reactor_network.NO_TIMEOUT",  # its caller's is shorter
     "server.recovery.BATCH_LINES",  # at a start after a crash, and derived from BATCH_MAX
     "server.recovery.ROTATED_MAX",

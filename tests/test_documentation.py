@@ -9,6 +9,7 @@ import pytest
 from awfproxy.core.environment import OWN_NAMES
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.settings import ADMIN
+from awfproxy.core.settings_change import RESTART
 from awfproxy.core.settings_clients import CLIENT_KEY_MIN
 from awfproxy.core.toml_tables import (
     BudgetTable,
@@ -102,3 +103,14 @@ def test_budgets_of_clients_and_features_have_the_keys_of_a_ports_own() -> None:
 def test_the_shortest_key_is_documented() -> None:
     """The number is the program's."""
     assert f"At least {CLIENT_KEY_MIN} bytes" in rows("### `[ports.NAME.clients.CLIENT]`")["key"][2]
+
+
+def test_what_can_be_reloaded_is_told_of_every_key() -> None:
+    """Each table of the file is there, and of `[service]` each key on the side where the program has it."""
+    told = rows("## What can be reloaded")
+    service = [row for row in told.values() if "of `[service]`" in row[0]]
+    named = {row[1].partition(":")[0].partition(";")[0]: set(re.findall(r"`(\w+)`", row[0])) for row in service}
+    assert named == {"no": set(RESTART), "yes": set(ServiceTable.__struct_fields__) - set(RESTART)}
+    whole = " ".join(row[0] for row in told.values() if row[0].startswith("all of"))
+    for heading, _ in TABLES[1:]:
+        assert heading.removeprefix("### ") in whole

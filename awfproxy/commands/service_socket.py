@@ -37,6 +37,10 @@ class _Answer(msgspec.Struct):
     error: _Error
 
 
+class _Reloaded(msgspec.Struct):
+    lines: list[str] = []
+
+
 class _Connection(http.client.HTTPConnection):
     """To a Unix socket; the host is only for the head, which must have one."""
 
@@ -74,6 +78,22 @@ class ServiceSocket:
         found = self._ask("GET", f"/breakdown/{_escaped(port)}")
         return found if isinstance(found, Refused) else msgspec.json.decode(found, type=Division)
 
+    def reload(self) -> list[str]:
+        """Have the service take its configuration over; what was done, as whole sentences.
+
+        :raises CommandFailed: it was refused, or the service does not answer; with a line for each reason
+        """
+        found = self._ask("POST", "/reload")
+        assert not isinstance(found, Refused), "no budget is asked for"
+        return msgspec.json.decode(found, type=_Reloaded).lines
+
+    def drain(self) -> None:
+        """Have the service drain and end.
+
+        :raises CommandFailed: it does not answer
+        """
+        self._ask("POST", "/drain")
+
     def _ask(self, method: str, target: str, body: bytes | None = None) -> bytes | Refused:
         try:
             connected = _connect(self.path)
@@ -88,7 +108,7 @@ class ServiceSocket:
         except (OSError, http.client.HTTPException) as error:
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise CommandFailed(f"The running service does not answer at {self.path}: {why}.") from error
-        if answer.status == 200:
+        if answer.status in (200, 202):
             return data
         try:
             said = msgspec.json.decode(data, type=_Answer).error

@@ -13,17 +13,20 @@ import re
 import msgspec
 
 #: Kinds that are served on the fast path.  Any other goes to Twisted's endpoint plugins, with a warning.
-FAST = ("tcp", "unix", "systemd")
+FAST = ("tcp", "tcp6", "unix", "systemd", "ssl", "tls")
 
 #: Kinds that Twisted knows by itself beside those.
-SLOW = ("ssl", "tls", "tcp6", "haproxy")
+SLOW = ("haproxy",)
+
+#: Kinds that are a port of an address.
+TCP = ("tcp", "tcp6", "ssl", "tls")
 
 #: What each kind may say by name.  A misspelt part would otherwise be ignored, or fail when the listener opens.
 _PARTS = {
     "tcp": ("port", "interface", "backlog"),
     "unix": ("address", "mode", "backlog", "lockfile"),
     "systemd": ("domain", "name", "index"),
-    "ssl": ("port", "privateKey", "certKey", "sslmethod", "interface", "backlog", "extraCertChain", "dhParameters"),
+    "ssl": ("port", "privateKey", "certKey", "interface", "backlog", "extraCertChain", "dhParameters"),
     "tls": ("path", "port", "interface", "backlog"),
     "tcp6": ("port", "interface", "backlog"),
 }
@@ -43,19 +46,35 @@ _PORT_MAX = 65535
 _SLOWLY = f"is served on Twisted's own transports, not on the fast path (that takes {', '.join(FAST)})"
 
 
+class TlsFiles(msgspec.Struct, frozen=True):
+    """Where a TLS listener has its certificates: one with its key, or a folder of them."""
+
+    #: files in PEM form; "": none
+    key: str = ""
+    certificate: str = ""
+    #: certificates between that one and an authority's, where they do not stand behind it
+    chain: str = ""
+    #: of Diffie and Hellman, for clients of TLS 1.2 without elliptic curves
+    parameters: str = ""
+    #: every `*.pem` in it is a key and its certificates; a client's server name says which it gets
+    folder: str = ""
+
+
 class Endpoint(msgspec.Struct, frozen=True):
     """A server endpoint string that was understood."""
 
     #: the string to give to Twisted; a tcp one names its interface
     text: str
     kind: str
-    #: tcp, ssl and tls only; None for others
+    #: of `TCP` kinds only; None for others
     port: int | None = None
     interface: str = ""
     #: unix only
     path: str = ""
     #: unix only: permissions; None: what the umask leaves
     mode: int | None = None
+    #: ssl and tls only
+    tls: TlsFiles | None = None
     #: a sentence, where the string works but not on the fast path
     warning: str | None = None
 
@@ -99,7 +118,9 @@ def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
     if kind == "tcp6":
         return _tcp(text.strip(), kind, named, positional, LOOPBACK6 if interface == LOOPBACK else interface)
     if kind in ("ssl", "tls"):
-        return _tcp(text.strip(), kind, named, positional, interface)
+        bound = _tcp(text.strip(), kind, named, positional, interface)
+        files = _ssl(named, positional) if kind == "ssl" else _tls(named, positional)
+        return bound if isinstance(bound, str) else msgspec.structs.replace(bound, tls=files)
     if kind not in FAST:
         return Endpoint(text.strip(), kind, warning=_SLOWLY)
     if kind == "unix":
@@ -131,15 +152,30 @@ def _tcp(text: str, kind: str, named: dict[str, str], positional: list[str], def
         return f"has no port number between 0 and {_PORT_MAX}; write `{example}`"
     if len(positional) > 1 and kind in ("tcp", "tcp6"):
         return f"has an unnamed part `{positional[1]}`; write `tcp:{port}:interface={positional[1]}`"
-    warning = None if kind in FAST else _SLOWLY
+    if kind == "tls" and not (named.get("path") or (positional and positional[0])):
+        return "names no folder of certificates; write `tls:/etc/awfproxy/certificates:port=10000`"
+    if len(positional) > 3:
+        return f"has an unnamed part `{positional[3]}`; name it"
     if "interface" in named:
         try:
             address = ipaddress.ip_address(named["interface"])
         except ValueError:
             return f"binds to `{named['interface']}`, which is no IP address (in IPv6 each colon is written `\\:`)"
-        return Endpoint(text, kind, int(port), str(address), warning=warning)
+        return Endpoint(text, kind, int(port), str(address))
     bound = default.replace(":", "\\:")
-    return Endpoint(f"{text}:interface={bound}", kind, int(port), default, warning=warning)
+    return Endpoint(f"{text}:interface={bound}", kind, int(port), default)
+
+
+def _ssl(named: dict[str, str], positional: list[str]) -> TlsFiles:
+    """As Twisted reads it: behind the port come key and certificate, which may be one file."""
+    behind = positional if "port" in named else positional[1:]
+    key = named.get("privateKey", behind[0] if behind else "server.pem")
+    certificate = named.get("certKey", behind[1] if len(behind) > 1 else key)
+    return TlsFiles(key, certificate, named.get("extraCertChain", ""), named.get("dhParameters", ""))
+
+
+def _tls(named: dict[str, str], positional: list[str]) -> TlsFiles:
+    return TlsFiles(folder=named.get("path", positional[0] if positional else ""))
 
 
 def _split(text: str) -> list[tuple[str, str]]:

@@ -80,7 +80,9 @@ class _Verdicts:
         known = self._known
         passes = known.get(name)
         if passes is None:
-            passes = not name.startswith(_PREFIXES)
+            # gateways by CGI's rules read `_` and `-` alike (RFC 3875 section 4.1.18)
+            dashed = name.replace(b"_", b"-")
+            passes = known.get(dashed, True) and not dashed.startswith(_PREFIXES)
             if len(known) < REMEMBERED_MAX and len(name) <= REMEMBERED_NAME_MAX:
                 known[name] = passes
         return passes

@@ -49,7 +49,7 @@ def router(rules: RequestRules) -> Callable[[bytes, bytes], Route]:
         path, _, query = target.partition(b"?")
         shows = found is not None and found.shows is not None
         return Route(
-            upstream_target=None if method == b"CONNECT" else rules.target(target),
+            upstream_target=rules.target(target),
             path=record_path(target),
             bare=path,
             kind=found,

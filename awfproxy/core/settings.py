@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from awfproxy.core.budgets import Budget
+from awfproxy.core.credentials import CredentialKind
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
 
@@ -29,6 +30,8 @@ ADMISSION_WAIT = 2.0
 REQUEST_MEMORY = 512 * 1024 * 1024
 #: Bytes of one request body; images and PDF files in base64 run to 20-30 MB.
 MAX_REQUEST_BODY = 32 * 1024 * 1024
+#: Client connections of a port, in each process: more than the 10,000 streams that one is built for.
+MAX_CONNECTIONS = 16_384
 #: Seconds until an upstream connection, its TLS included, must stand.
 CONNECT_TIMEOUT = 10.0
 #: Seconds from the request's last byte to the answer's first.  Reasoning models think for minutes before they answer;
@@ -171,6 +174,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     on_client_abort: OnClientAbort = "cancel"
     #: bytes
     max_request_body: int = MAX_REQUEST_BODY
+    #: of clients, in each process
+    max_connections: int = MAX_CONNECTIONS
     #: seconds
     connect_timeout: float = CONNECT_TIMEOUT
     #: seconds
@@ -185,6 +190,16 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[Feature, ...] = ()
 
 
+class KeyFile(msgspec.Struct, frozen=True):
+    """A file that holds a key which the ports use as it is: it may be given another one while they run."""
+
+    #: the setting: ("ports", "openai", "credential"), ("ports", "openai", "clients", "ci", "key")
+    place: tuple[str, ...]
+    kind: CredentialKind
+    #: the file as the settings name it, or the systemd credential
+    name: str
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, checked."""
 
@@ -196,6 +211,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sources: dict[str, str] = {}
     #: whole sentences about what works but is likely not meant
     warnings: tuple[str, ...] = ()
+    #: where keys are from that may change without the settings
+    key_files: tuple[KeyFile, ...] = ()
 
 
 class SettingsError(Exception):

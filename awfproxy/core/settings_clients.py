@@ -37,10 +37,8 @@ def clients_of(
         if client is None:
             continue
         clients.append(client)
-        if client.key == credential:
-            draft.document.fault((*path, "key"), "is the key of the port itself, which no client may know")
-        elif (holder := holders.setdefault(client.key, name)) != name:
-            draft.document.fault((*path, "key"), f"is the key of `{holder}` too; give each client its own")
+        if (problem := key_problem(client, credential, holders)) is not None:
+            draft.document.fault((*path, "key"), problem)
         if not draft.document.given.isdisjoint(((*path, "limits"), (*path, "budget"))):
             owner = owners.setdefault(client.user, client)
             if owner is not client:
@@ -50,6 +48,20 @@ def clients_of(
                     " them into one of the two, they are for both",
                 )
     return tuple(_of_user(draft, at, client, owners.get(client.user, client)) for client in clients)
+
+
+def key_problem(client: Client, credential: Secret | None, holders: dict[Secret, str]) -> str | None:
+    """What is wrong with a client's key, as the rest of a sentence; None: nothing.
+
+    :param credential: the port's own
+    :param holders: by key, the name of the client that has it; this one is added
+    """
+    if len(client.key.reveal()) < CLIENT_KEY_MIN:
+        return f"is shorter than {CLIENT_KEY_MIN} bytes, and could be guessed; `openssl rand -hex 32` makes one"
+    if client.key == credential:
+        return "is the key of the port itself, which no client may know"
+    holder = holders.setdefault(client.key, client.name)
+    return None if holder == client.name else f"is the key of `{holder}` too; give each client its own"
 
 
 def _client(draft: Draft, at: Path, table: ClientTable) -> Client | None:
@@ -64,9 +76,6 @@ def _client(draft: Draft, at: Path, table: ClientTable) -> Client | None:
     key = draft.need((*at, "key"), table.key)
     if key is None:
         return None
-    if len(key.reveal()) < CLIENT_KEY_MIN:
-        problem = f"is shorter than {CLIENT_KEY_MIN} bytes, and could be guessed; `openssl rand -hex 32` makes one"
-        draft.document.fault((*at, "key"), problem)
     return Client(name=at[-1], key=key, user=user, limits=limits_of(table.limits), budget=budget)
 
 

@@ -5,10 +5,13 @@ Rules: a text that may be secret is never repeated; a credential is found by exa
 
 from awfproxy.core.credentials import CredentialKind, ReadCredential
 from awfproxy.core.secret import Secret
+from awfproxy.core.settings import KeyFile
 from awfproxy.core.toml_document import Document
 from awfproxy.core.toml_lines import Path
 from awfproxy.core.toml_tables import CredentialTable
 
+#: settings that are a key and nothing else; what is made of the others' files is known after checks only
+_KEYS = ("credential", "key")
 _PLACES: dict[CredentialKind, str] = {"env": "environment", "file": "file", "systemd": "systemd credential"}
 
 
@@ -20,6 +23,8 @@ class Draft:
         self.warnings: list[str] = []
         #: as `settings.Settings.sources`
         self.sources = {".".join(path): document.place(path) for path in document.given}
+        #: as `settings.Settings.key_files`
+        self.key_files: list[KeyFile] = []
         self._read = read
 
     def find(self, path: Path, table: CredentialTable) -> tuple[str, Secret | None] | None:
@@ -43,6 +48,8 @@ class Draft:
         if isinstance(found, str):
             self.document.fault(path, found)
             return None
+        if kind != "env" and path[-1] in _KEYS:
+            self.key_files.append(KeyFile(path, kind, name))
         return name, found
 
     def need(self, path: Path, table: CredentialTable) -> Secret | None:

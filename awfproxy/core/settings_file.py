@@ -77,6 +77,7 @@ def from_file(
         source=name,
         sources=reading.sources,
         warnings=(*reading.environment.warnings, *reading.draft.warnings, *reading.listeners.warnings),
+        key_files=tuple(reading.draft.key_files),
     )
 
 
@@ -153,6 +154,7 @@ class _Reading:
             allowed_origins=self._each(at, "allowed_origins", table.allowed_origins),
             on_client_abort=table.on_client_abort,
             max_request_body=table.max_request_body,
+            max_connections=table.max_connections,
             connect_timeout=table.connect_timeout,
             first_byte_timeout=table.first_byte_timeout,
             idle_timeout=table.idle_timeout,

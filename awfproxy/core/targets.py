@@ -4,9 +4,9 @@ Rules:
 
 * Only the origin form (RFC 9112 section 3.2.1) is forwarded.  The absolute form names a host of the client's choice,
   the authority and asterisk forms name none; all three are refused.
-* Nothing that two parsers could read in two ways is forwarded: characters outside printable ASCII, `#`, a backslash in
-  the path, and dot segments however they are encoded are refused, because a server that resolves them would leave the
-  base path.
+* Nothing that two parsers could read in two ways is forwarded: characters outside printable ASCII, `#`, and in the path
+  backslashes, escapes that are none, escaped control characters and bytes that are no UTF-8, and dot segments however
+  they are encoded are refused, because a server that resolves them would leave the base path.
 * A run of slashes at the beginning becomes one: `//host/path` is another host to a parser of URL references.  Clients
   whose base URL ends with a slash send it.
 * Otherwise the target goes on as it came: nothing is decoded, no case is changed, the query is kept (but for keys on
@@ -35,9 +35,13 @@ KEY_PARAMETERS: Final = frozenset(
 
 # 0x21-0x7E without `#`
 _plain = re.compile(rb"/[!\"$-~]*").fullmatch
-# An encoded dot, slash, backslash or semicolon, however often its percent sign was encoded again.
-_encoded = re.compile(rb"%(?:25)*(2e|2f|5c|3b)", re.IGNORECASE)
-_DECODED: Final = {b"2e": b".", b"2f": b"/", b"5c": b"/", b"3b": b";"}
+# An escape of an escape, which another server on the way may undo first.  `%2525...` is one step, however long; what is
+# written in escapes of its digits (`%25%32%65`) is one round, of which nobody needs as many.
+_nested = re.compile(rb"%(?:25)+(?=[0-9A-Fa-f]{2})")
+_ROUNDS: Final = 4
+_broken = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
+# RFC 3986 has no control characters, and what decodes them may end a line with them
+_control = re.compile(rb"[\0-\x1f\x7f]").search
 _version_segment = re.compile(rb"/v\d[0-9a-z]*").fullmatch
 _version_twice = re.compile(rb"(/v\d[0-9a-z]*)\1(?=[/?]|$)").match
 
@@ -66,12 +70,29 @@ def join(base: bytes, target: bytes) -> bytes | None:
 
 
 def _escapes(path: bytes) -> bool:
-    """Whether a server that decodes, once or many times, could see a dot segment or a backslash in ``path``."""
-    if b"\\" in path:
+    """Whether a server that decodes ``path``, once or many times, could leave it, or could disagree on what it says.
+
+    It could see a dot segment, a backslash, a control character, a letter in UTF-8 that is none, such as an overlong
+    dot (RFC 3629 section 10), or an escape that is none (RFC 3986 section 2.1).
+    """
+    if b"\\" in path or _broken(path):
         return True
-    decoded = _encoded.sub(lambda found: _DECODED[found[1].lower()], path)
-    # Some servers cut parameters (`..;x`) off a segment before they resolve it.
-    return any(segment.partition(b";")[0] in (b".", b"..") for segment in decoded.split(b"/"))
+    for _ in range(_ROUNDS):
+        decoded = unquote_to_bytes(_nested.sub(b"%", path))
+        if _control(decoded):
+            return True
+        try:
+            decoded.decode()
+        except UnicodeDecodeError:
+            return True
+        # Some servers cut parameters (`..;x`) off a segment before they resolve it.
+        segments = decoded.replace(b"\\", b"/").split(b"/")
+        if any(segment.partition(b";")[0] in (b".", b"..") for segment in segments):
+            return True
+        if decoded == path:
+            return False
+        path = decoded
+    return True
 
 
 def strip_keys(target: bytes) -> bytes:

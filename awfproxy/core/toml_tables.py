@@ -144,6 +144,7 @@ class PortTable(Table, frozen=True, kw_only=True):
     allowed_origins: tuple[str, ...] = ()
     on_client_abort: OnClientAbort = "cancel"
     max_request_body: Size = defaults.MAX_REQUEST_BODY
+    max_connections: Number = defaults.MAX_CONNECTIONS
     connect_timeout: Seconds = defaults.CONNECT_TIMEOUT
     first_byte_timeout: Seconds = defaults.FIRST_BYTE_TIMEOUT
     idle_timeout: Seconds = defaults.IDLE_TIMEOUT

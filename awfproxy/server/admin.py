@@ -196,34 +196,39 @@ def admin_service(description: str, site: AdminSite, reactor: Any) -> StreamServ
 
 
 def open_admin(
-    settings: Settings,
+    description: str,
+    hosts: Callable[[], frozenset[bytes]],
     reactor: Any,
     health: Health,
     exposition: Exposition,
     reflect: Callable[[], dict[str, Any]],
     fresh: Callable[[], Deferred[None]] | None = None,
 ) -> StreamServerEndpointService:
-    """The admin listener of these settings, bound and not started.
+    """The admin listener, bound and not started.
 
+    :param description: its endpoint string
+    :param hosts: names by which it may be called, beside those that always may be
     :raises ListenError: its address cannot be bound
     """
-    # a scraper on another container calls the admin listener by the names by which the ports may be called
-    hosts = frozenset(host.encode("ascii") for port in settings.ports for host in port.allowed_hosts)
     pages = AdminPages(
         health,
         exposition,
         reflect,
-        lambda head: foreign(head, hosts, frozenset()),
+        lambda head: foreign(head, hosts(), frozenset()),
         lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
         fresh,
     )
-    description = settings.service.admin
     try:
         service = admin_service(description, AdminSite(pages, reactor), reactor)
         service.privilegedStartService()
     except Exception as error:  # taken, or whatever a parser makes of parts it does not like
         raise ListenError(explain(description, error)) from error
     return service
+
+
+def allowed_hosts(settings: Settings) -> frozenset[bytes]:
+    """A scraper on another container calls the admin listener by the names by which the ports may be called."""
+    return frozenset(host.encode("ascii") for port in settings.ports for host in port.allowed_hosts)
 
 
 def _goes(request: Any) -> list[Failure]:

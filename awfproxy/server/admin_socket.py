@@ -138,7 +138,7 @@ class AdminSocketPages(Resource):
         def answer(reloaded: Reloaded) -> tuple[int, bytes]:
             if reloaded.done:
                 return 200, msgspec.json.encode(reloaded)
-            return 409, _body("not_reloaded", " ".join(reloaded.lines))
+            return 409, _body("not_reloaded", "\n".join(reloaded.lines))
 
         return _later(request, self._controls.reload().addCallback(answer))
 

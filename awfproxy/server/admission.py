@@ -24,26 +24,26 @@ from twisted.internet.interfaces import IReactorTime
 
 from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, Count, judge
 from awfproxy.core.counts import Usage
-from awfproxy.core.rates import RateLimits, Rates
+from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.core.settlement import Spent, late
-from awfproxy.server.admitted import Admitted, Waiting
+from awfproxy.server.admitted import Admitted, Waiting, tell
 from awfproxy.server.allowance import Allowance, Answer, Reservation
+from awfproxy.server.counted_rates import CountedRates, RatesOf
 from awfproxy.server.demand import Demand, Estimates
 from awfproxy.server.dollars import Dollars
 from awfproxy.server.quotes import COVERED, PriceMissing, Quote, Quotes, Unbounded
 from awfproxy.server.refusing import Refusing
-from awfproxy.server.soft_caps import SoftCapPassed
+from awfproxy.server.soft_caps import SoftCapPassed, SoftCaps
 from awfproxy.server.standings import BudgetsOf, Standings
 from awfproxy.server.tallies import PortTallies
 from awfproxy.server.tariff import Tariff
-from awfproxy.server.waiting_line import Waiter, WaitingLine
+from awfproxy.server.waiting_line import WaitingLine
 
 #: seconds that a call waits for the ledger to answer, also where ``admission_wait`` is less: that setting is about
 #: waiting for other calls
 LEDGER_WAIT: Final = 2.0
-RatesOf = Callable[[str, str | None, RateLimits], Rates]
 
 _DECIDED: Final = (Admitted, Refusal)
 
@@ -59,7 +59,13 @@ class Admission:
     :param wall: seconds since the epoch, for windows
     :param wait: seconds, ``admission_wait``
     :param soft_cap_passed: told once a window of each budget
+    :param before: the decisions of the port until now, under other settings: what it has learned, who waits and who
+        holds what goes on here
     """
+
+    standings: Standings
+    _lines: dict[Allowance, WaitingLine]
+    _estimates: Estimates
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class Admission:
         wall: Callable[[], float],
         wait: float,
         soft_cap_passed: SoftCapPassed,
+        before: Admission | None = None,
     ) -> None:
         self._settings = settings
         self._port = settings.name
@@ -83,49 +90,46 @@ class Admission:
         self._monotonic = monotonic
         self._wall = wall
         self._wait = wait
-        self._lines: dict[Allowance, WaitingLine] = {}
-        self._estimates = Estimates()
+        self._lines = {} if before is None else before._lines
+        self._estimates = Estimates() if before is None else before._estimates
         self.dollars = Dollars(settings.name, settings.provider, tariff, self._estimates)
-        self.standings = Standings(settings, budgets, wall, soft_cap_passed)
+        soft_caps = SoftCaps(soft_cap_passed) if before is None else before.standings.soft_caps
+        self.standings = Standings(settings, budgets, wall, soft_caps)
         #: several clients share the budgets
         self._shares = len({client.user for client in settings.clients}) > 1
-        port = [rates(settings.name, None, settings.limits)] if settings.limits != RateLimits() else []
-        users = {client.user: client.limits for client in settings.clients}
-        #: by user, those that a call must pass
-        self._rates: dict[str | None, tuple[Rates, ...]] = {None: tuple(port)}
-        for user, limits in users.items():
-            self._rates[user] = (*port, *([rates(settings.name, user, limits)] if limits != RateLimits() else []))
-        self._of_port = port[0] if port else None
-        self._counts_tokens = any(
-            limits.tokens_per_minute is not None for limits in (settings.limits, *users.values())
-        )
+        self._rates = CountedRates(settings, rates)
+        self._counts_tokens = self._rates.in_tokens
         self._quotes = Quotes(self._budgets_of, self._estimates, self.dollars, counts_tokens=self._counts_tokens)
         self._refusing = Refusing(self._budgets_of, self._waiting_for, tally, wall)
+
+    def take_effect(self) -> None:
+        """From now on its limits hold."""
+        self._rates.take_effect()
 
     def ask(self, demand: Demand, decided: Callable[[Admitted | Refusal], None]) -> Admitted | Refusal | Waiting:
         """Let a call in, refuse it, or have it wait.
 
         :param decided: told in a later turn what became of a call that waits, unless it is cancelled
         """
-        rates = self._rates[demand.user]
+        rates = self._rates.of(demand.user)
         quote = self._quotes.quote(demand)
         if isinstance(quote, Unbounded):
             return self._unbounded(demand, rates, quote)
         if isinstance(quote, PriceMissing):
-            return self._have_priced(Waiting(demand, [], rates, 0, decided))
+            return self._have_priced(Waiting(self, demand, [], rates, 0, decided))
         obstacle = self._others_first(demand, quote.amounts)
         if obstacle is None:
             tried = self._try(demand, quote.amounts, rates, quote.tokens)
             if isinstance(tried, _DECIDED):
                 return tried
             obstacle = tried
-        return self._have_wait(Waiting(demand, quote.amounts, rates, quote.tokens, decided), obstacle)
+        return self._have_wait(Waiting(self, demand, quote.amounts, rates, quote.tokens, decided), obstacle)
 
     def line(self, allowance: Allowance) -> WaitingLine:
         """Those who wait for a budget."""
         line = self._lines.get(allowance)
         if line is None:
-            line = self._lines[allowance] = WaitingLine(allowance, self._answered)
+            line = self._lines[allowance] = WaitingLine(allowance, tell)
         return line
 
     def _waiting_for(self, allowance: Allowance) -> int:
@@ -204,7 +208,7 @@ class Admission:
         for each in rates:
             limited = each.check(monotonic, demand.size, tokens)
             if limited is not None:
-                return self._refusing.limited(limited, of_user=each is not self._of_port)
+                return self._refusing.limited(limited, of_user=each is not self._rates.of_port)
         return None
 
     def _unbounded(self, demand: Demand, rates: Sequence[Rates], found: Unbounded) -> Refusal:
@@ -298,9 +302,8 @@ class Admission:
                 before.leave(waiting)
             line.join(waiting)
 
-    def _answered(self, line: WaitingLine, waiter: Waiter, answer: Answer) -> None:
-        """The ledger has answered about one that waits."""
-        assert isinstance(waiter, Waiting)
+    def answered(self, line: WaitingLine, waiter: Waiting, answer: Answer) -> None:
+        """The ledger has answered about one that waits here."""
         if waiter.outdated:
             self._ask_again(waiter)
             return
@@ -334,6 +337,6 @@ class Admission:
             waiting.decide(self._refusing.exceeded(allowance, waiting.demand, amount, standing), self._clock)
             return
         # as far as is known it would fit: it is the ledger that did not answer
-        self._answered(line, waiting, Answer(False, standing, available=False))
+        self.answered(line, waiting, Answer(False, standing, available=False))
         if waiting.line is not None and waiting.result is None:
             waiting.decide(self._refusing.unavailable(waiting.line.allowance), self._clock)

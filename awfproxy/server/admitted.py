@@ -12,9 +12,9 @@ from awfproxy.core.budgets import Budget
 from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.settlement import Spent, due
-from awfproxy.server.allowance import Allowance, Cancel, Reservation
+from awfproxy.server.allowance import Allowance, Answer, Cancel, Reservation
 from awfproxy.server.demand import Demand
-from awfproxy.server.waiting_line import WaitingLine
+from awfproxy.server.waiting_line import Waiter, WaitingLine
 
 if TYPE_CHECKING:
     from awfproxy.server.admission import Admission
@@ -101,18 +101,20 @@ class Waiting:
     """A call that waits; `cancel` it when it ends."""
 
     __slots__ = (
-        "_budgets", "_cancelled", "_deliver", "_looked_up", "amounts", "demand", "line", "priced", "rates", "result",
-        "timer", "tokens", "uncovered", "user",
+        "_budgets", "_cancelled", "_deliver", "_looked_up", "admission", "amounts", "demand", "line", "priced", "rates",
+        "result", "timer", "tokens", "uncovered", "user",
     )  # fmt: skip
 
     def __init__(
         self,
+        admission: Admission,
         demand: Demand,
         amounts: list[tuple[Allowance, int]],
         rates: Sequence[Rates],
         tokens: int,
         deliver: Callable[[Admitted | Refusal], None],
     ) -> None:
+        self.admission = admission
         self.demand = demand
         self.user = demand.user
         self.rates = rates
@@ -186,3 +188,9 @@ class Waiting:
         assert self.result is not None
         if not self._cancelled:
             self._deliver(self.result)
+
+
+def tell(line: WaitingLine, waiter: Waiter, answer: Answer) -> None:
+    """The ledger has answered about one that waits: told to the admission that it asked."""
+    assert isinstance(waiter, Waiting)
+    waiter.admission.answered(line, waiter, answer)

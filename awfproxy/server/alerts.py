@@ -14,7 +14,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import txaio
@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from awfproxy.core.alerts import Alert, Reply, body, pause
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import PortBudget, Settings
+from awfproxy.core.settings import PortBudget, Proxy, Settings
 from awfproxy.core.urls import webhook_origin
 from awfproxy.core.windows import PRESENT
 from awfproxy.ledger.budget_desk import titled
@@ -68,13 +68,25 @@ class _Waiting:
 class _Lane:
     """All alerts on their way to one URL."""
 
-    def __init__(self, webhook: Posts, host: str) -> None:
+    def __init__(self, webhook: Posts, host: str, proxy: Proxy | None) -> None:
         self.webhook = webhook
         self.host = host
+        self.proxy = proxy
+        #: nothing more is sent to it
+        self.closed = False
         self.waiting: list[_Waiting] = []
         self.sending: Deferred[Any] | None = None
         self.timer: IDelayedCall | None = None
         self.looping = False
+
+    def close(self) -> None:
+        """Nobody names its URL any more."""
+        self.closed = True
+        self.waiting.clear()
+        if self.timer is not None and self.timer.active():
+            self.timer.cancel()
+        if self.sending is not None:
+            self.sending.cancel()
 
 
 class Alerts:
@@ -127,11 +139,41 @@ class Alerts:
         self._book = AlertBook(text, self._now())
         if self._book.damaged:
             log.warn("{file} is damaged: soft caps that are passed are told once more", file=NAME)
-        for budget in self._budgets.values():
-            if budget.webhook is not None and budget.webhook not in self._lanes:
-                self._lanes[budget.webhook] = _Lane(self._webhook(budget), webhook_origin(budget.webhook).host)
+        self._lanes = self._lanes_of(self._budgets)
         for entry in self._book.pending:
             self._send(entry)
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Make what other settings need.
+
+        :returns: has alerts go by them from then on; cannot fail
+        """
+        budgets = {port.name: port.budget for port in settings.ports}
+        lanes = self._lanes_of(budgets)
+
+        def take() -> None:
+            before, self._lanes, self._budgets = self._lanes, lanes, budgets
+            for key, lane in before.items():
+                if lanes.get(key) is not lane:
+                    lane.close()
+            # what was on its way to a URL that nobody has any more, or to none, goes where it is to go now
+            for entry in self._book.pending:
+                if all(waiting.entry is not entry for each in lanes.values() for waiting in each.waiting):
+                    self._send(entry)
+
+        return take
+
+    def _lanes_of(self, budgets: Mapping[str, PortBudget]) -> dict[Secret, _Lane]:
+        """One for each URL: those there are, where the way to it is the same, and new ones."""
+        found: dict[Secret, _Lane] = {}
+        for budget in budgets.values():
+            if budget.webhook is not None and budget.webhook not in found:
+                kept = self._lanes.get(budget.webhook)
+                if kept is None or kept.proxy != budget.webhook_proxy:
+                    host = webhook_origin(budget.webhook).host
+                    kept = _Lane(self._webhook(budget), host, budget.webhook_proxy)
+                found[budget.webhook] = kept
+        return found
 
     def passed(self, alert: Alert) -> None:
         """A process has noticed that a soft cap is passed."""
@@ -203,7 +245,7 @@ class Alerts:
 
     def _answered(self, reply: Reply, lane: _Lane, waiting: _Waiting) -> None:
         lane.sending = None
-        if self._closed:
+        if self._closed or lane.closed:
             return  # cut off: it is told after the next start
         how = reply.why if reply.status is None else f"it answered {reply.status}"
         budget = titled(waiting.entry.alert.scope)

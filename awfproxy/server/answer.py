@@ -248,14 +248,21 @@ def _last_chunk(trailers: list[Header]) -> bytes:
     """The end of a chunked body, with the trailers that may pass (RFC 9110 section 6.5.1)."""
     if not trailers:
         return b"0\r\n\r\n"
-    passed = b"".join(b"%b: %b\r\n" % (name, value) for lower, name, value in trailers if lower not in NOT_IN_TRAILERS)
+    passed = b"".join(b"%b: %b\r\n" % (name, value) for lower, name, value in trailers if _may_trail(lower))
     return b"0\r\n" + passed + b"\r\n"
+
+
+def _may_trail(name: bytes) -> bool:
+    """What does not pass in a head (`core.heads`) does not behind a body, whether written with `-` or `_`."""
+    dashed = name.replace(b"_", b"-")
+    return dashed not in NOT_IN_TRAILERS and not dashed.startswith((b"x-forwarded-", b"x-awf-"))
 
 
 #: fields that frame, route, authenticate or steer a message mean nothing after it: RFC 9110 section 6.5.1
 NOT_IN_TRAILERS = frozenset({
-    b"authorization", b"cache-control", b"connection", b"content-encoding", b"content-length", b"content-range",
-    b"content-type", b"forwarded", b"host", b"keep-alive", b"location", b"max-forwards", b"proxy-authenticate",
-    b"proxy-authorization", b"set-cookie", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"vary", b"via",
-    b"www-authenticate", b"x-request-id",
+    b"alt-svc", b"authorization", b"cache-control", b"connection", b"content-encoding", b"content-length",
+    b"content-range", b"content-type", b"forwarded", b"host", b"keep-alive", b"location", b"max-forwards",
+    b"proxy-authenticate", b"proxy-authentication-info", b"proxy-authorization", b"proxy-connection", b"set-cookie",
+    b"set-cookie2", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"vary", b"via", b"www-authenticate",
+    b"x-request-id", b"x-upstream-request-id",
 })  # fmt: skip

@@ -14,10 +14,11 @@ from collections.abc import Callable
 class BodyMemory:
     """Lends ``limit`` bytes; one body larger than that is let through when nothing else is lent."""
 
-    __slots__ = ("_limit", "_queue", "lent")
+    __slots__ = ("_queue", "lent", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        #: another one holds from the next asking or giving on
+        self.limit = limit
         #: bytes lent out
         self.lent = 0
         self._queue: deque[tuple[int, Callable[[], bool]]] = deque()
@@ -58,4 +59,4 @@ class BodyMemory:
                 self.lent -= wanted
 
     def _fits(self, count: int) -> bool:
-        return self.lent + count <= self._limit or self.lent == 0
+        return self.lent + count <= self.limit or self.lent == 0

@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import txaio
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import LoopingCall
 
 from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.settings import Database, Settings
 from awfproxy.ledger.budget_desk import in_effect
 from awfproxy.ledger.errors import LedgerUnavailable
+from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.interface import Ledger
 from awfproxy.ledger.row_maker import row_maker
+from awfproxy.ledger.rows import Line, Row
 from awfproxy.prices.charges import Charges
 from awfproxy.server.allowance import Allowances
 from awfproxy.server.bookkeeper import Bookkeeper, LedgerFigures
@@ -93,6 +96,12 @@ class Books:
         #: called with what calls must pass, at the start and when that is something else
         self.lend: Callable[[Allowances], None] = lambda allowances: None
         self._stored = StoredBudgets(settings.service.state_dir)
+        #: what was stored of budgets when somebody looked last
+        self._kept: Sequence[Setting] = ()
+        #: used by the ledger's thread: makes the rows of records
+        self._row_of: Callable[[Line], Row | None] = lambda record: None
+        self._instance = ""
+        self._tariff: Tariff | None = None
         self._spending = False
         self._looking = LoopingCall(self.look)
         self._looking.clock = reactor
@@ -103,12 +112,12 @@ class Books:
         :raises InstallationError: the id in ``state_dir`` cannot be read or made
         """
         service = self._settings.service
-        instance = installation_id(service.state_dir)
+        self._instance = instance = installation_id(service.state_dir)
         if keeps:
             self._remember()
             path = os.path.join(service.log_dir, USAGE_FILE)
-            row_of = row_maker(self._settings, instance, self._charges.charge)
-            tail = Tail(path, instance, row_of, time.monotonic)
+            self._row_of = row_maker(self._settings, instance, self._charges.charge)
+            tail = Tail(path, instance, lambda record: self._row_of(record), time.monotonic)
             self.bookkeeper = Bookkeeper(
                 self._thread, tail, self._mark, instance=instance, state_dir=service.state_dir,
                 price=self._charges.charge, clock=self._reactor, now=time.time, monotonic=time.monotonic,
@@ -128,10 +137,34 @@ class Books:
             assert self.bookkeeper is not None
             self.bookkeeper.start()
             self._looking.start(SETTINGS_SECONDS, now=True)
+        self._lend()
+        self._hold(self.budgets)
+
+    def take_over(self, settings: Settings, budgets: Mapping[Scope, Budget] | None = None) -> None:
+        """These settings are in effect from now on: what is stored over them stays.
+
+        :param budgets: as they hold with them, where somebody else has looked
+        """
+        service = settings.service
+        self._settings = settings
+        if self.bookkeeper is not None:
+            self._row_of = row_maker(settings, self._instance, self._charges.charge)
+        if not self.known:
+            self._lend()
+        self._hold(in_effect(settings, self._kept) if budgets is None else budgets)
+        if self._thread.running:
+            self._thread.do(lambda _: self._charges.reopen(service.prices), lambda _: self._prices_changed())
+        else:
+            self._charges.reopen(service.prices)
+
+    def _prices_changed(self) -> None:
+        if self._tariff is not None:
+            self._tariff.renew()
+
+    def _lend(self) -> None:
         if self.allowances is not None:
             unknown = None if self.known else UnknownBudgets(self._settings, self.allowances, self._reactor)
             self.lend(unknown or self.allowances)
-        self._hold(self.budgets)
 
     def take(self, budgets: Mapping[Scope, Budget]) -> None:
         """These budgets hold from now on: somebody has looked."""
@@ -145,8 +178,7 @@ class Books:
         self.budgets = budgets
         if self.allowances is None:
             return
-        for scope, budget in budgets.items():
-            self.allowances.set_budget(scope, budget)
+        self.allowances.set_budgets(budgets)
         if not self._spending and (self.bookkeeper is not None or any(budget.enabled for budget in budgets.values())):
             self._spending = True
             if not self._thread.running:
@@ -159,6 +191,7 @@ class Books:
 
     def price(self, tariff: Tariff) -> None:
         """Have the ledger's thread find the rates of a tariff."""
+        self._tariff = tariff
         tariff.look_up = self._rate
         self._thread.returned.append(tariff.retry)
 
@@ -194,6 +227,7 @@ class Books:
                 "the ledger had lost what was stored of budgets: {count} stored again as {file} has them",
                 count=len(look.restored), file=NAME,
             )  # fmt: skip
+        self._kept = look.settings
         budgets = in_effect(self._settings, look.settings)
         if budgets != self.budgets or not self.known:
             log.info("budgets have changed")
@@ -204,7 +238,8 @@ class Books:
         """What was stored when somebody looked last."""
         kept = self._stored.read()
         self.known = kept is not None
-        self.budgets = in_effect(self._settings, kept or ())
+        self._kept = kept or ()
+        self.budgets = in_effect(self._settings, self._kept)
         if kept is None:
             log.error("{file} in state_dir is damaged: budgets are not known before the ledger is reached", file=NAME)
 
@@ -250,7 +285,7 @@ class Books:
             return
         try:
             await Deferred.fromCoroutine(self._close()).addTimeout(CLOSE_SECONDS, self._reactor)
-        except TimeoutError:
+        except DeferredTimeout:  # not Python's: Twisted has one of its own
             log.warn("the ledger does not answer: what is not recorded yet is read from the journal at the next start")
         if not await self._thread.stop(THREAD_SECONDS):
             log.warn("the ledger's thread hangs, and ends with the process")

@@ -51,6 +51,9 @@ class Call:
     _read_on_from: int | None = None
     #: the journal keeps a place for its record
     has_place = False
+    request: ClientRequest
+    #: monotonic seconds
+    began: float
     #: from admission on
     exchange: Exchange | None = None
     answer: Answer | None = None
@@ -66,7 +69,6 @@ class Call:
         self.client: ClientConnection | None = client
         self._close = not head.keep_alive
         self.request_id: str = port.new_request_id()
-        #: monotonic seconds
         self.began = port.monotonic()
         #: seconds since the epoch
         self.arrived_at = port.wall()
@@ -129,7 +131,7 @@ class Call:
             framing = LENGTH
         else:
             framing = CHUNKED if request.minor else CLOSE
-        if framing == CLOSE or port.draining:
+        if framing == CLOSE or port.draining or (client is not None and client.leaving):
             self._close = True
         self.answer = answer = Answer(
             self, port.response_head(self, head, framing, request.minor, self._close), framing, scanner,
@@ -258,7 +260,7 @@ class Call:
             self._close = True
             if self.client is not None:
                 self.client.stop_reading_requests()
-        if port.draining:
+        if port.draining or (self.client is not None and self.client.leaving):
             self._close = True
         self.refusal = refusal
         self.status = refusal.status
@@ -302,9 +304,10 @@ class Call:
         if self._is_recorded:
             return
         self._is_recorded = True
-        if self.answer is not None:
-            self.answer.release()
-            if not self.answer.finished and self._upstream is None:
+        answer = self.answer
+        if answer is not None:
+            answer.release()
+            if not answer.finished and self._upstream is None:
                 self.delivered()
         else:
             if self._reply and self.client is not None:
@@ -314,10 +317,10 @@ class Call:
     def delivered(self) -> None:
         """All that the client gets has been written."""
         client, self.client = self.client, None
+        answer = self.answer
         self._maybe_over()
         if client is None:
             return
-        answer = self.answer
         if answer is not None and answer.broken:
             client.cut(reset=answer.framing == CLOSE)
         elif answer is None and not self._reply:
@@ -342,7 +345,13 @@ class Call:
     def _maybe_over(self) -> None:
         """Nothing more can come of this call: let go of it."""
         if self._is_recorded and self.client is None and self._upstream is None:
-            self.port.calls.pop(self, None)
+            if self not in self.port.calls:
+                return  # it was over before
+            del self.port.calls[self]
+            # A record that still waits for the disk keeps its call: that is to be a small one.  And what points back to
+            # it would be left to the garbage collector.
+            self.exchange = self.answer = None
+            del self.request
 
     def _let_go_of_request(self) -> None:
         self.request.let_go()

@@ -18,10 +18,11 @@ from zope.interface import implementer
 from awfproxy.core.message import RequestHead
 from awfproxy.server.call import Call
 from awfproxy.server.network import Transport
+from awfproxy.wire.faults import Fault
 from awfproxy.wire.requests import RequestReader
 
 if TYPE_CHECKING:
-    from awfproxy.server.port import Port
+    from awfproxy.server.entrance import Entrance
 
 log = txaio.make_logger()
 
@@ -42,15 +43,15 @@ class ClientConnection(Protocol):
     """One client."""
 
     __slots__ = (
-        "_ahead", "_going", "_lingered", "_port", "_reader", "_since", "call", "closing", "connected", "held",
-        "transport",
+        "_ahead", "_entrance", "_going", "_lingered", "_reader", "_since", "call", "closing", "connected", "held",
+        "leaving", "transport",
     )  # fmt: skip
 
     transport: Transport  # type: ignore[assignment]
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, entrance: Entrance) -> None:
         self.connected = 0
-        self._port = port
+        self._entrance = entrance
         self._reader = RequestReader(self)
         #: the call that runs
         self.call: Call | None = None
@@ -61,14 +62,16 @@ class ClientConnection(Protocol):
         self._ahead = False
         self._going = False
         self._lingered = 0
-        self._since = port.monotonic()
+        #: the next answer is the last one on this connection
+        self.leaving = False
+        self._since = entrance.shared.monotonic()
 
     # -- as a protocol
 
     def connectionMade(self) -> None:
         """A client connected."""
         self.transport.registerProducer(self, True)
-        self._port.clients[self] = None
+        self._entrance.guests.came(self, self._entrance.port.settings.max_connections)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of a request, or of those that follow it."""
@@ -78,8 +81,8 @@ class ClientConnection(Protocol):
                 self.transport.abortConnection()
             return
         reader = self._reader
-        if reader.between:
-            self._since = self._port.monotonic()
+        if reader.between and data.strip(b"\r\n"):  # line ends alone begin no request, and keep no connection
+            self._since = self._entrance.shared.monotonic()
         try:
             fault = reader.feed(data)
         except Exception:
@@ -88,7 +91,7 @@ class ClientConnection(Protocol):
             return
         if fault is not None:
             if not self.closing:
-                self._port.malformed(self, fault)
+                self._malformed(fault)
         elif reader.waiting > AHEAD_MAX:
             self._ahead = True
             self.transport.pauseProducing()
@@ -96,7 +99,7 @@ class ClientConnection(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone."""
         self._reader.stop()
-        self._port.clients.pop(self, None)
+        self._entrance.guests.left(self)
         call, self.call = self.call, None
         if call is not None:
             call.client_left()
@@ -124,7 +127,8 @@ class ClientConnection(Protocol):
 
     def request_head(self, head: RequestHead) -> None:
         """A request begins."""
-        self.call = call = Call(self._port, self, head)
+        self._entrance.guests.without_call.pop(self, None)
+        self.call = call = Call(self._entrance.port, self, head)
         call.request.begin(head)
 
     def request_body(self, piece: bytes) -> None:
@@ -160,10 +164,11 @@ class ClientConnection(Protocol):
     def call_over(self, close: bool) -> None:
         """The call's answer is written: on to the next, or close."""
         self.call = None
-        if close or self._port.draining:
+        self._entrance.guests.has_no_call(self)
+        if close or self._entrance.draining:
             self.close()
             return
-        self._since = self._port.monotonic()
+        self._since = self._entrance.shared.monotonic()
         if not self.held:
             self._go_on()
 
@@ -179,7 +184,7 @@ class ClientConnection(Protocol):
             while self.call is None and not self.closing and not self.held and not self._reader.hungry:
                 fault = self._reader.proceed()
                 if fault is not None:
-                    self._port.malformed(self, fault)
+                    self._malformed(fault)
         except Exception:
             log.failure("a call broke on its request")
             self._broke()
@@ -190,7 +195,7 @@ class ClientConnection(Protocol):
         """Close after what is written has gone; read on for a moment."""
         self.closing = True
         self._reader.stop()
-        self._since = self._port.monotonic()
+        self._since = self._entrance.shared.monotonic()
         self.transport.loseWriteConnection()
         self.transport.resumeProducing()
 
@@ -198,11 +203,16 @@ class ClientConnection(Protocol):
         """Close so that the client can tell that the answer is not whole."""
         self.closing = True
         self._reader.stop()
-        self._since = self._port.monotonic()
+        self._since = self._entrance.shared.monotonic()
+        self._entrance.guests.has_no_call(self)  # what is still queued for it keeps no place
         if reset:
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
+
+    def _malformed(self, fault: Fault) -> None:
+        self._entrance.guests.without_call.pop(self, None)  # its refusal is a call
+        self._entrance.port.malformed(self, fault)
 
     def _broke(self) -> None:
         self._reader.stop()
@@ -216,7 +226,7 @@ class ClientConnection(Protocol):
         if self.call is not None:
             return  # swept as a call
         if self.closing or self.held:
-            if now - self._since > self._port.settings.idle_timeout:
+            if now - self._since > self._entrance.port.settings.idle_timeout:
                 self.transport.abortConnection()  # it does not take what it was sent, and closing would wait for that
             elif self.closing and not self.flushing and now - self._since > LINGER:
                 self.transport.loseConnection()  # in order: the kernel delivers what it has
@@ -225,6 +235,13 @@ class ClientConnection(Protocol):
                 self.cut(reset=False)  # the end of its last answer may still be queued
         elif now - self._since > HEAD_TIMEOUT:
             self.transport.abortConnection()
+
+    def make_room(self) -> None:
+        """Another connection is to have its place."""
+        if self.closing or self.transport.unsent():
+            self.transport.abortConnection()  # who does not take its answers must not keep the place by that
+        else:
+            self.cut(reset=False)
 
     def leave(self) -> None:
         """The process ends: what the kernel has is still delivered, the rest is cut so that the client can tell."""

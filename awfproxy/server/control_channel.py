@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.internet.interfaces import IFileDescriptorReceiver
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from awfproxy.server.control_messages import FromSupervisor, FromWorker, Incoming, Message, encode
 
 
+@implementer(IFileDescriptorReceiver)
 class ControlChannel(Protocol):
-    """Sends messages and says which have come.
+    """Sends messages and says which have come; descriptors go with them, in order and never later.
 
     :param to_worker: what comes here are a supervisor's messages
     :param lost: the other end is gone, or `close` was called
@@ -28,6 +31,8 @@ class ControlChannel(Protocol):
         self._received = received
         self._lost = lost
         self._open = False
+        #: that have come, and nobody has taken
+        self._descriptors: list[int] = []
 
     def connectionMade(self) -> None:
         """Messages can be sent."""
@@ -38,14 +43,28 @@ class ControlChannel(Protocol):
         for message in self._incoming.feed(data):
             self._received(message)
 
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        """One has come, for a message that comes now or next."""
+        self._descriptors.append(descriptor)
+
+    def take(self, count: int) -> list[int]:
+        """The descriptors of a message that has come; the caller's to close."""
+        taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        return taken
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The other end is gone."""
         self._open = False
         self._lost()
 
-    def send(self, message: Message) -> None:
-        """Send a message; nobody hears it where the other end has gone."""
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Send a message; nobody hears it where the other end has gone.
+
+        :param descriptors: fewer than the message has bytes; open until it is answered
+        """
         if self._open:
+            for each in descriptors:
+                self.transport.sendFileDescriptor(each)
             self.transport.write(encode(message))
 
     def close(self) -> bool:

@@ -17,6 +17,7 @@ from awfproxy.core.alerts import Alert
 from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Settings
+from awfproxy.server.shared_rates import Party
 from awfproxy.server.totals import Figures
 
 _LENGTH: Final = struct.Struct("!I")
@@ -29,21 +30,41 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 # -- from the supervisor
 
 
-class Assignment(Message, frozen=True, tag=True):
-    """The first message: what a worker is to do.  Descriptors are the worker's own, inherited."""
+class Terms(msgspec.Struct, frozen=True):
+    """What all workers go by."""
 
     settings: Settings
-    slot: int
-    #: by slot, a listening socket for each port of the settings, in their order
-    listening: list[list[int]]
-    #: by name, `shared_memory.Area`
-    memory: dict[str, int]
+    #: whose place is which in shared memory: of works in the background, and of rates
+    works: list[str]
+    parties: list[Party]
     #: by port
     interaction_ids: dict[str, str]
     #: as they hold now
     budgets: list[tuple[Scope, Budget]]
     #: what is stored of them is known
     known: bool
+
+
+class Assignment(Message, frozen=True, tag=True):
+    """The first message: what a worker is to do.  Descriptors are the worker's own, inherited."""
+
+    terms: Terms
+    slot: int
+    #: by slot and port, a listening socket
+    listening: list[dict[str, int]]
+    #: by name, `shared_memory.Area`
+    memory: dict[str, int]
+
+
+class Configure(Message, frozen=True, tag=True):
+    """Other settings; answer with `Configured`.  With it come descriptors of sockets."""
+
+    number: int
+    terms: Terms
+    #: by slot and port, the socket's number among those that come with it; None: the one that it has
+    listening: list[dict[str, int | None]]
+    #: how many come with it
+    descriptors: int
 
 
 class Serve(Message, frozen=True, tag=True):
@@ -70,8 +91,8 @@ class Others(Message, frozen=True, tag=True):
     reasons: dict[str, str]
 
 
-class Reload(Message, frozen=True, tag=True):
-    """SIGHUP came."""
+class Reopen(Message, frozen=True, tag=True):
+    """Open the files of the journal again."""
 
 
 class Budgets(Message, frozen=True, tag=True):
@@ -125,6 +146,14 @@ class Fenced(Message, frozen=True, tag=True):
     number: int
 
 
+class Configured(Message, frozen=True, tag=True):
+    """`Configure` has been done."""
+
+    number: int
+    #: why it could not be; None: it was
+    why: str | None = None
+
+
 class Passed(Message, frozen=True, tag=True):
     """A soft cap is passed, as this worker sees it."""
 
@@ -139,8 +168,8 @@ class Ended(Message, frozen=True, tag=True):
     tokens: int
 
 
-FromSupervisor = Assignment | Serve | Ask | Fence | Others | Reload | Budgets | Drain | EndDrain
-FromWorker = Started | Failed | Serving | Told | Fenced | Passed | Ended
+FromSupervisor = Assignment | Serve | Ask | Fence | Others | Reopen | Configure | Budgets | Drain | EndDrain
+FromWorker = Started | Failed | Serving | Told | Fenced | Configured | Passed | Ended
 
 
 def _reveal(value: object) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import txaio
@@ -20,7 +20,9 @@ from awfproxy.core.alerts import Alert
 from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE, restart_delay, serving
 from awfproxy.server.control_messages import (
     Ask,
+    Configured,
     Drain,
+    EndDrain,
     Ended,
     Failed,
     Fence,
@@ -46,6 +48,8 @@ GONE: Final = "gone"
 
 #: seconds for which a page of the admin listener waits for what workers count at this moment
 ASK_WAIT: Final = 0.25
+#: seconds that a worker gets to take other settings over: milliseconds of work, on a host that has no time for it
+CONFIGURE_WAIT: Final = 5.0
 #: seconds without a word from a worker, which speaks every second, after which it is said to be stuck
 SILENCE: Final = 10.0
 #: deaths that are remembered: beyond `RESTARTS_AT_ONCE`, what doubles the delay to its longest
@@ -107,6 +111,8 @@ class Crew:
         self._hopeless = hopeless
         self._passed = passed
         self._stopped: Deferred[None] | None = None
+        #: when those are killed that have not ended
+        self._late: IDelayedCall | None = None
         self._recruits = Recruits(reactor, start, self._received, self._ended)
         self._number = 0
         #: by number of the question: the slots that have not answered, and who waits
@@ -127,6 +133,12 @@ class Crew:
         """Whether every socket is served by somebody."""
         served = {number for slot in self.ready for number in slot.serving}
         return len(served) == len(self.slots)
+
+    @property
+    def answering(self) -> bool:
+        """Whether every worker has said something lately, or another one is on its way in its place."""
+        now = self._reactor.seconds()
+        return all(slot.state == GONE or now - slot.heard <= SILENCE for slot in self.slots)
 
     def pids(self) -> dict[str, int]:
         """The processes that run, by slot."""
@@ -185,6 +197,38 @@ class Crew:
         """Fires when all that workers had handed to their journals until now is written, or they have died."""
         return self._question(Fence)
 
+    def configure(self, message: Callable[[int], Message], descriptors: Sequence[int]) -> Deferred[None]:
+        """Have all take other settings over; those that cannot, or say nothing for `CONFIGURE_WAIT`, are ended.
+
+        What is assigned to processes from now on must have the same settings.  Those that are still starting hear of
+        them before they are told to serve, and are not waited for.
+
+        :param message: with the number of the question; the descriptors go with it
+        :returns: fires when all have taken them over, or have ended
+        """
+        self._number += 1
+        number = self._number
+        asked = {slot.number for slot in self.ready}
+        waiting: Deferred[None] = Deferred()
+        if asked:
+            self._asked[number] = (asked, waiting)
+        for slot in self.slots:
+            if slot.process is not None:
+                slot.process.send(message(number), descriptors)
+        if not asked:
+            return succeed(None)
+        late = self._reactor.callLater(CONFIGURE_WAIT, self._too_late, number)
+
+        def done(_: None) -> None:
+            if late.active():
+                late.cancel()
+
+        return waiting.addCallback(done)
+
+    def renew_spare(self) -> Deferred[None]:
+        """As `Recruits.renew_spare`."""
+        return self._recruits.renew_spare()
+
     def stop(self, deadline: float) -> Deferred[None]:
         """Have all drain and end.
 
@@ -197,7 +241,7 @@ class Crew:
                 slot.restart = None
         self._recruits.stop()
         self.tell(Drain())
-        late = self._reactor.callLater(deadline, self._kill)
+        self._late = late = self._reactor.callLater(deadline, self._kill)
 
         def done(_: None) -> None:
             if late.active():
@@ -207,6 +251,16 @@ class Crew:
         stopped = self._stopped
         self._look_whether_stopped()
         return stopped
+
+    def end_drain(self, deadline: float) -> None:
+        """Have all that drain end at once.
+
+        :param deadline: seconds after which they are killed, where `stop` did not say sooner
+        """
+        self.tell(EndDrain())
+        late = self._late
+        if late is not None and late.active() and late.getTime() > self._reactor.seconds() + deadline:
+            late.reset(deadline)
 
     # -- processes
 
@@ -259,6 +313,16 @@ class Crew:
         log.error("worker {slot} {why}; the next starts in {delay:g} s", slot=slot.number, why=slot.why, delay=delay)
         slot.restart = self._reactor.callLater(delay, self._begin, slot)
 
+    def _too_late(self, number: int) -> None:
+        for slot in [self.slots[each] for each in self._asked[number][0]]:
+            self._replace(slot, f"has not taken the configuration over within {CONFIGURE_WAIT:g} s")
+
+    def _replace(self, slot: Slot, why: str) -> None:
+        """It goes on with settings that nobody wants any more: its end answers for it."""
+        if slot.process is not None:
+            log.error("worker {slot} {why}, and is replaced", slot=slot.number, why=why)
+            slot.process.kill()
+
     def _kill(self) -> None:
         for slot in self.slots:
             if slot.process is not None:
@@ -281,7 +345,9 @@ class Crew:
             self._told(slot.number, message.figures)
             if message.number is not None:
                 self._answered(slot.number, message.number)
-        elif isinstance(message, Fenced):
+        elif isinstance(message, Configured) and message.why is not None:
+            self._replace(slot, f"cannot take the configuration over: {message.why}")
+        elif isinstance(message, (Fenced, Configured)):
             self._answered(slot.number, message.number)
         elif isinstance(message, Started):
             slot.state, slot.why = READY, ""

@@ -26,6 +26,7 @@ from awfproxy.server.bookkeeper import LedgerFigures
 from awfproxy.server.intake import Intake
 from awfproxy.server.metric_families import FAMILIES
 from awfproxy.server.process_metrics import one_process
+from awfproxy.server.reload_figures import ReloadFigures
 from awfproxy.server.tallies import Histogram, PortTallies, Tallies, code_of
 from awfproxy.server.totals import JournalFigures, Totals
 
@@ -41,6 +42,7 @@ class Exposition:
     :param workers: how many accept calls, and how many have died
     :param ledger: asked at each scrape
     :param alerts: what became of them (`alerts.RESULTS`)
+    :param reloads: of the configuration
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Exposition:
         workers: Callable[[], tuple[int, int]] = lambda: (1, 0),
         ledger: Callable[[], LedgerFigures] = LedgerFigures,
         alerts: Mapping[str, int] = MappingProxyType({}),
+        reloads: ReloadFigures | None = None,
     ) -> None:
         self._tallies = tallies
         self._journal = journal
@@ -58,6 +61,7 @@ class Exposition:
         self._workers = workers
         self._ledger = ledger
         self._alerts = alerts
+        self._reloads = reloads or ReloadFigures()
 
     def render(self, accept: str, degraded: bool) -> tuple[str, bytes]:
         """Content type and body.
@@ -77,6 +81,7 @@ class Exposition:
         page.family("awfproxy_workers", [("", ready)])
         page.family("awfproxy_worker_deaths", [("", deaths)])
         page.family("awfproxy_webhook", [(_labels(result=name), count) for name, count in self._alerts.items()])
+        _write_reloads(page, self._reloads)
         page.family("awfproxy_degraded", [("", int(degraded))])
         page.family("awfproxy_build", [(_labels(version=__version__, python=platform.python_version()), 1)])
         # The library's part goes last: in OpenMetrics it brings the end mark.
@@ -156,6 +161,9 @@ def _write_ports(page: _Page, ports: list[PortTallies]) -> None:
     page.family("awfproxy_in_flight_requests", [(labels, port.in_flight) for labels, port in labelled])
     page.histograms("awfproxy_overhead_seconds", [(labels, port.overhead) for labels, port in labelled])
     page.family("awfproxy_client_aborts", [(labels, port.client_aborts) for labels, port in labelled])
+    page.family(
+        "awfproxy_connections_closed_for_others", [(labels, port.closed_for_others) for labels, port in labelled]
+    )
     page.family("awfproxy_upstream_retries", [(labels, port.retries) for labels, port in labelled])
     page.family("awfproxy_released_unrecorded", [(labels, port.released_unrecorded) for labels, port in labelled])
     page.family(
@@ -236,6 +244,13 @@ def _write_ledger(page: _Page, ledger: LedgerFigures) -> None:
         "awfproxy_unpriced_tokens",
         [(_labels(provider=provider, model=model), count) for (provider, model), count in unpriced],
     )
+
+
+def _write_reloads(page: _Page, reloads: ReloadFigures) -> None:
+    results = (("applied", reloads.applied), ("refused", reloads.refused))
+    page.family("awfproxy_config_reloads", [(_labels(result=name), count) for name, count in results])
+    page.family("awfproxy_config_last_reload_successful", [("", int(reloads.successful))])
+    page.family("awfproxy_config_last_reload_success_timestamp_seconds", [("", reloads.succeeded_at)])
 
 
 def _by_code(requests: Iterable[tuple[tuple[str, int | None], int]]) -> Counter[tuple[str, str]]:

@@ -85,20 +85,27 @@ class Health:
         }
 
 
-def journal_condition(journal: Intake, record_wait: float) -> Condition:
-    """What may be wrong with the records: errors, a write that hangs without one, records that are gone for good.
+def journal_trouble(journal: Intake, record_wait: float) -> str | None:
+    """What is wrong with the records at this moment: errors, a write that hangs without one, no room for more.
 
     :param record_wait: seconds after which ends of answers are released without their record
     """
+    found = [] if journal.degraded is None else [journal.degraded]
+    oldest = journal.oldest_waiting()
+    if oldest is not None and oldest > record_wait:
+        found.append(f"{journal.queue_records} records wait, the oldest for {oldest:.0f} s")
+    if journal.full:
+        found.append("calls are refused")
+    return "; ".join(found) or None
+
+
+def journal_condition(journal: Intake, record_wait: float) -> Condition:
+    """`journal_trouble`, and records that are gone for good."""
 
     def condition() -> str | None:
-        if journal.degraded is not None:
-            return journal.degraded
-        oldest = journal.oldest_waiting()
-        if oldest is not None and oldest > record_wait:
-            return f"{journal.queue_records} records wait, the oldest for {oldest:.0f} s"
-        if journal.dropped:
+        trouble = journal_trouble(journal, record_wait)
+        if trouble is None and journal.dropped:
             return f"{journal.dropped} records were dropped"
-        return None
+        return trouble
 
     return condition

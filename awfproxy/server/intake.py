@@ -70,8 +70,9 @@ class Intake(ABC):
         self.usage_written = 0
         #: records that could not be kept at all: of refusals beyond their places, or handed over after the end
         self.dropped = 0
-        #: failed attempts to append
+        #: failed attempts to append, and what the last one met
         self.errors = 0
+        self.last_error: str | None = None
         #: bytes of lines that wait
         self.queue_bytes = 0
         #: told in the reactor thread that usage records were written; None: nobody wants to know
@@ -84,6 +85,9 @@ class Intake(ABC):
 
     @abstractmethod
     def stop(self, deadline: float) -> Deferred[Unwritten]: ...
+
+    @abstractmethod
+    def hurry(self, deadline: float) -> None: ...
 
     @abstractmethod
     def reopen(self) -> None: ...
@@ -106,7 +110,7 @@ class Intake(ABC):
         if refusal:
             if self._taken >= self._refusal_places:
                 return False
-        elif self._taken >= self._places or self.queue_bytes > self._queue_bytes_max:
+        elif self.full:
             return False
         self._taken += 1
         return True
@@ -140,6 +144,11 @@ class Intake(ABC):
     def queue_records(self) -> int:
         """Records that wait."""
         return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """No further call is let in."""
+        return self._taken >= self._places or self.queue_bytes > self._queue_bytes_max
 
     @property
     def places_taken(self) -> int:

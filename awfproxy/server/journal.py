@@ -12,6 +12,8 @@ Rules:
   record would cost two switches of threads: 22 µs more a record, measured with eight calls ending in a turn.
 - Batches are bounded by count: the first record of a long one would wait for the last.
 - A failed append keeps its batch and tries again with growing pauses; nothing is skipped.  `degraded` says why.
+- The files are looked after once a second, also while nothing is written: what would fail the next record is known
+  before it comes.
 - One thread writes each attribute: what the writer thread counts, the reactor thread only reads.
 
 Why a thread: an append costs the reactor 1.4 µs, but blocks it as long as the disk stalls, and buffered writes know no
@@ -26,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import txaio
@@ -137,6 +139,12 @@ class Journal(Intake):
             self._queue.put([])
         return self._stopped
 
+    def hurry(self, deadline: float) -> None:
+        """Have `stop`, if it has been called, give up after so many seconds at the latest."""
+        timer = self._deadline
+        if timer is not None and timer.getTime() > self.clock.seconds() + deadline:
+            timer.reset(deadline)
+
     def reopen(self) -> None:
         """Open both names again before the next write (SIGHUP)."""
         self._reopen_wanted = True
@@ -190,13 +198,13 @@ class Journal(Intake):
         try:
             self._write_what_comes()
         except BaseException as error:
-            self._trouble = f"the writer thread failed: {_reason(error)}"
+            self._trouble = self.last_error = f"the writer thread failed: {_reason(error)}"
             self._in_reactor(log.error, "journal: {trouble}", trouble=self._trouble)
 
     def _write_what_comes(self) -> None:
         queue = self._queue
         while True:
-            items = queue.get()
+            items = self._next()
             while len(items) < BATCH_MAX and not queue.empty():
                 items += queue.get()
             for first in range(0, len(items), BATCH_MAX):
@@ -204,11 +212,18 @@ class Journal(Intake):
                 if not self._append(batch):
                     return
                 self._in_reactor(self._acknowledge, len(batch))
-            if not items and self._reopen_wanted:
-                self._reopen_idle()
+            if not items:
+                self._look_idle()
             if self._stopping and queue.empty():
                 self._in_reactor(self._ended)
                 return
+
+    def _next(self) -> list[Item]:
+        """What is handed over next; nothing, if nothing is for a while."""
+        try:
+            return self._queue.get(timeout=ROTATION_CHECK)
+        except Empty:
+            return []
 
     def _append(self, batch: list[Item]) -> bool:
         """Both appends of a batch, tried until they succeed; False: given up."""
@@ -222,11 +237,10 @@ class Journal(Intake):
                     self._usage.flush()
                 self._requests.flush()
             except Exception as error:  # also what no one thought of: accounting does not end by itself
-                self.errors += 1
-                self._note(_reason(error))
+                self._failed(error)
             else:
                 self.last_write = self._now()
-                self._note(trouble)
+                self._trouble = trouble
                 return True
             if self._abandoned.wait(pause):
                 return False
@@ -248,29 +262,24 @@ class Journal(Intake):
                     file.open()
                 except OSError as error:
                     if not file.writable():
-                        self._checked = float("-inf")  # look again before anything is written
                         raise
                     self.errors += 1
-                    trouble = _reason(error)
+                    trouble = self.last_error = _reason(error)
         self._checked = now
         self._rotation_trouble = trouble
         return trouble
 
-    def _reopen_idle(self) -> None:
+    def _look_idle(self) -> None:
         try:
-            self._note(self._look_after_files())
+            self._trouble = self._look_after_files()
         except OSError as error:
-            self.errors += 1
-            self._note(_reason(error))
+            self._failed(error)
 
-    def _note(self, trouble: str | None) -> None:
-        if trouble == self._trouble:
-            return
-        self._trouble = trouble
-        if trouble is not None:
-            self._in_reactor(log.error, "journal: {trouble}; trying again", trouble=trouble)
-        else:
-            self._in_reactor(log.warn, "journal: writing again")
+    def _failed(self, error: BaseException) -> None:
+        """Note it; the next attempt begins with a look at the files, for what is wrong may be where they are."""
+        self.errors += 1
+        self._trouble = self.last_error = _reason(error)
+        self._checked = float("-inf")
 
     def _in_reactor(self, function: Callable[..., object], *args: object, **names: object) -> None:
         try:

@@ -42,6 +42,12 @@ class MemoryJournal(Intake):
             self._wake()
         return self._stopped
 
+    def hurry(self, deadline: float) -> None:
+        """See `journal.Journal.hurry`."""
+        timer = self._deadline
+        if timer is not None and timer.active() and timer.getTime() > self.clock.seconds() + deadline:
+            timer.reset(deadline)
+
     def reopen(self) -> None:
         """Counted in `reopened`."""
         self.reopened += 1
@@ -51,6 +57,7 @@ class MemoryJournal(Intake):
         self._stalled = reason
         if reason is not None:
             self.errors += 1
+            self.last_error = reason
         else:
             self._wake()
 

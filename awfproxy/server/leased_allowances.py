@@ -17,7 +17,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 import txaio
@@ -114,6 +114,15 @@ class LeasedAllowances:
         if listed is not None:
             found.append(listed)
         return tuple(found)
+
+    def set_budgets(self, budgets: Mapping[Scope, Budget]) -> None:
+        """From now on these hold; others are off, and no call passes them."""
+        for scope in {scope for scope, _ in self.all} - budgets.keys():
+            self.set_budget(scope, Budget(period=self.all[scope, "tokens"].budget.period))
+            self._named[scope.port].pop((scope.kind, scope.name), None)
+        for scope, budget in budgets.items():
+            self.set_budget(scope, budget)
+            self._named.setdefault(scope.port, {})[scope.kind, scope.name] = self.all[scope, "tokens"]
 
     def set_budget(self, scope: Scope, budget: Budget) -> None:
         """From now on this budget holds for the scope."""

@@ -144,6 +144,8 @@ class LedgerThread:
                     self._ledger.reopen()
             except LedgerError as error:
                 self._note(str(error))
+            except Exception as error:  # no file descriptor is left for a module or a file: not for ever
+                self._note(f"the ledger cannot be opened: {type(error).__name__}: {error}")
             else:
                 self._note(None)
                 self._in_reactor(self._returned)

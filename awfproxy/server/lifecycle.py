@@ -21,6 +21,8 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 
+from awfproxy.server.notify import NotifySocket
+from awfproxy.server.notify_standing import Standing, StandingNotices
 from awfproxy.server.sockets import ListenError
 from awfproxy.state.kept_file import KeptFileError
 
@@ -43,7 +45,8 @@ class Proxy(Protocol):
     def startService(self) -> None: ...
     def stopService(self) -> Deferred[None]: ...
     def end_drain(self) -> None: ...
-    def reload(self) -> None: ...
+    def reload(self) -> Deferred[Any]: ...
+    def standing(self) -> Standing: ...
 
 
 class Lifecycle(Service):
@@ -51,13 +54,19 @@ class Lifecycle(Service):
 
     :param foreground: standard error is somebody's terminal or journal; else twistd has forked, its log has the reason
         and its parent shows the first 84 bytes
+    :param manager: the service manager that wants to know how it goes; None: there is none
     """
 
-    def __init__(self, proxy: Proxy, reactor: Any, foreground: bool) -> None:
+    def __init__(
+        self, proxy: Proxy, reactor: Any, foreground: bool, manager: NotifySocket | None = None
+    ) -> None:
         self._proxy = proxy
         self._reactor = reactor
         self._foreground = foreground
         self._stopping = False
+        #: that are under way or wait for their turn
+        self._reloads = 0
+        self._notices = StandingNotices(manager, reactor, proxy.standing)
 
     def privilegedStartService(self) -> None:
         """Bind."""
@@ -78,11 +87,13 @@ class Lifecycle(Service):
             self._refuse(f"log_dir cannot be written to: {error.strerror or error}: {error.filename}")
         # Twisted sets its own signal dispositions as the reactor starts, right before this is called
         self._reactor.callWhenRunning(self._take_signals)
+        self._reactor.callWhenRunning(self._notices.start)
 
     def stopService(self) -> Deferred[None]:
         """Drain, flush, close."""
         super().stopService()  # type: ignore[no-untyped-call]
         self._stopping = True
+        self._notices.stopping()
         stopping = self._proxy.stopService()
         stopping.addErrback(self._stop_failed)
         stopping.addCallback(self._leave)
@@ -111,7 +122,14 @@ class Lifecycle(Service):
 
     def _reload(self) -> None:
         if not self._stopping:
-            self._proxy.reload()
+            self._reloads += 1
+            self._notices.reloading()
+            self._proxy.reload().addBoth(self._reloaded)
+
+    def _reloaded(self, _: object) -> None:
+        self._reloads -= 1
+        if not self._reloads:
+            self._notices.reloaded()
 
     # -- ends
 
@@ -120,6 +138,7 @@ class Lifecycle(Service):
         self._proxy.exit_status = 1
 
     def _leave(self, _: None) -> None:
+        self._notices.stop()
         # a SIGTERM between Twisted's handlers and ours would still make twistd kill itself at the end
         self._reactor._exitSignal = None
         # all is written; the interpreter takes our handlers away as it ends, and a late signal would kill it then

@@ -30,17 +30,15 @@ def mend(usage: LogFile, requests: LogFile, processes: int = 1) -> None:
         if file.open():
             log.warn("journal: the last line of {name} was torn and has been closed with a newline", name=file.name)
     found = recovery.recover(usage.path, requests.path, processes)
-    add_lines(requests, found)
-
-
-def add_lines(requests: LogFile, found: recovery.Found) -> None:
-    """Append recovered lines, and say so.
-
-    :raises OSError: they cannot be written
-    """
     if found.lines:
         requests.owed = b"".join(found.lines)
         requests.flush()
+    tell(found)
+
+
+def tell(found: recovery.Found) -> None:
+    """Say what was added."""
+    if found.lines:
         log.warn("journal: {count} lines missing from requests.jsonl were recovered", count=len(found.lines))
     if found.unsure:
         log.warn("journal: {why}", why=found.unsure)

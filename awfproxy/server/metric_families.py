@@ -36,6 +36,9 @@ FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         (*_MODEL, "source", "reason"),
     ),
     "awfproxy_client_aborts": ("counter", "Clients that closed before the end of their answer.", _PORT),
+    "awfproxy_connections_closed_for_others": (
+        "counter", "Clients' connections without a call that were closed to make room for others.", _PORT
+    ),
     "awfproxy_upstream_retries": ("counter", "Requests sent again because a kept connection had closed.", _PORT),
     "awfproxy_upstream_connections": ("gauge", "Connections to the upstream.", (*_PORT, "state")),
     "awfproxy_scan_errors": ("counter", "What the usage scanner rejected.", (*_PORT, "reason")),
@@ -87,6 +90,17 @@ FAMILIES: Final[dict[str, tuple[str, str, tuple[str, ...]]]] = {
         "counter",
         "Tokens of models without a price, as they were added to the ledger.",
         ("provider", "model"),
+    ),
+    "awfproxy_config_reloads": ("counter", "Times that the configuration was read again, by result.", ("result",)),
+    "awfproxy_config_last_reload_successful": (
+        "gauge",
+        "0 once the configuration was refused, until it is taken over again.",
+        (),
+    ),
+    "awfproxy_config_last_reload_success_timestamp_seconds": (
+        "gauge",
+        "When the configuration that is in effect was read.",
+        (),
     ),
     "awfproxy_degraded": ("gauge", "1 while /health says degraded.", ()),
     "awfproxy_build": ("info", "Version of the proxy and of Python.", ()),

@@ -1,13 +1,13 @@
-"""A port: one listener with its provider, its credential, its rules and its connections upstream.
+"""A port under one value of its settings: its provider, its credential, its rules and its connections upstream.
 
-Everything that a call asks is answered here from what was prepared when the port was made.
+Everything that a call asks is answered here from what was prepared when the port was made.  It never changes: other
+settings make another one, which new calls begin with, while those that run keep theirs (`entrance`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import txaio
@@ -25,15 +25,18 @@ from awfproxy.core.refusals import Refusal
 from awfproxy.core.request import Conversation, Peek
 from awfproxy.core.route import Route, router
 from awfproxy.core.settings import Port as PortSettings
+from awfproxy.core.settings import Service
 from awfproxy.server.admission import Admission
 from awfproxy.server.call import Call
 from awfproxy.server.client import ClientConnection
 from awfproxy.server.client_request import UNPEEKED
-from awfproxy.server.shared import Shared
 from awfproxy.server.standings import in_dollars
 from awfproxy.server.tallies import OTHER, UNNAMED
 from awfproxy.server.upstream import UpstreamPool
 from awfproxy.wire.faults import Fault
+
+if TYPE_CHECKING:
+    from awfproxy.server.entrance import Entrance
 
 log = txaio.make_logger()
 
@@ -44,21 +47,28 @@ NO_USAGE_MODELS_MAX = 256
 class Port:
     """One port at work."""
 
+    pool: UpstreamPool
+    admission: Admission
+    #: models that do not take stream_options at this upstream
+    _no_usage: dict[str | None, None]
+
     def __init__(
-        self,
-        settings: PortSettings,
-        shared: Shared,
-        sweep_seconds: float,
-        local: Callable[[bytes], bytes | None],
+        self, settings: PortSettings, service: Service, entrance: Entrance, before: Port | None = None
     ) -> None:
+        """
+        :param entrance: where its clients come in
+        :param before: the port until now, of which goes on what has nothing to do with what became another
+        """
+        shared = entrance.shared
         self.settings = settings
+        self.service = service
         self.name = settings.name
         self.provider = PROVIDERS[settings.provider]
         #: nobody knows which server it is that answers
         self.any_server = settings.provider == "generic"
         self.shared = shared
-        self.sweep_seconds = sweep_seconds
-        self.record_wait = shared.settings.service.record_wait
+        self.sweep_seconds = entrance.sweep_seconds
+        self.record_wait = service.record_wait
         self.journal = shared.journal
         self.memory = shared.body_memory
         self.decoder_memory = shared.decoder_memory
@@ -66,13 +76,19 @@ class Port:
         self.wall = shared.wall
         self.new_request_id = shared.new_request_id
         self.tally = shared.tallies.port(settings.name, settings.provider)
-        self.pool = UpstreamPool(
-            shared.network, shared.reactor, shared.monotonic, settings.upstream, settings.proxy,
-            shared.tls() if settings.upstream.scheme == "https" else None, settings.connect_timeout,
-        )  # fmt: skip
-        self.clients: dict[ClientConnection, None] = {}
-        self.calls: dict[Call, None] = {}
-        self._local = local
+        self.clients = entrance.clients
+        self.calls = entrance.calls
+        #: what goes on in the background
+        self.works = entrance.works
+        self._entrance = entrance
+        if before is not None and not before.pool.closed and _way(before.settings) == _way(settings):
+            self.pool, self._no_usage = before.pool, before._no_usage
+        else:
+            self.pool = UpstreamPool(
+                shared.network, shared.reactor, shared.monotonic, settings.upstream, settings.proxy,
+                shared.tls() if settings.upstream.scheme == "https" else None, settings.connect_timeout,
+            )  # fmt: skip
+            self._no_usage = {}
         credential, header = settings.credential, settings.credential_header
         self._rules = RequestRules(
             self.provider,
@@ -88,15 +104,12 @@ class Port:
         self._armed = credential is not None or settings.keyless
         self._hosts = frozenset(host.encode("ascii") for host in settings.allowed_hosts)
         self._origins = frozenset(each.encode("ascii") for each in settings.allowed_origins)
-        self._no_usage: dict[str | None, None] = {}
-        #: what goes on in the background
-        self.works = shared.works(settings.name)
         #: None: whoever reaches the port may call it
         self.client_keys = self._client_keys() if settings.clients else None
         self.admission = Admission(
             settings, shared.budgets, shared.rates, self.tally, shared.tariff, clock=shared.reactor,
-            monotonic=shared.monotonic, wall=shared.wall, wait=shared.settings.service.admission_wait,
-            soft_cap_passed=shared.soft_cap_passed,
+            monotonic=shared.monotonic, wall=shared.wall, wait=service.admission_wait,
+            soft_cap_passed=shared.soft_cap_passed, before=None if before is None else before.admission,
         )  # fmt: skip
 
     def _client_keys(self) -> ClientKeys:
@@ -106,14 +119,10 @@ class Port:
             credential_header=None if header is None else header.encode("ascii"),
         )  # fmt: skip
 
-    def accept(self) -> ClientConnection:
-        """A client connects."""
-        return ClientConnection(self)
-
     @property
     def draining(self) -> bool:
         """No new call is taken."""
-        return self.shared.draining
+        return self._entrance.draining
 
     # -- requests
 
@@ -123,11 +132,11 @@ class Port:
 
     def local_answer(self, head: RequestHead, route: Route) -> bytes | None:
         """The whole answer to what the proxy answers itself."""
-        return self._local(route.bare) if head.method == b"GET" else None
+        return self._entrance.local(route.bare) if head.method == b"GET" else None
 
     def objection(self, head: RequestHead, route: Route) -> Refusal | None:
         """Why this request is not taken."""
-        if self.shared.draining:
+        if self.draining:
             return refusals.draining()
         if b"upgrade" in head.fields and wants_websocket(head):
             return refusals.upgrade_not_supported()
@@ -269,37 +278,10 @@ class Port:
         """The end of an answer went on without its record."""
         self.tally.released_unrecorded += 1
 
-    def sweep(self, now: float) -> None:
-        """Look at everything that waits for something."""
-        for call in list(self.calls):
-            try:
-                call.sweep(now)
-            except Exception:  # the others must not lose their time limits
-                log.failure("a call broke on a look at it")
-                call.broke()
-        for client in list(self.clients):
-            client.sweep(now)
-        self.pool.sweep(now)
-        counts = self.pool.counts
-        self.tally.connections_busy = counts["busy"]
-        self.tally.connections_idle = counts["idle"]
-        self.tally.budgets, self.tally.budgets_usd = self.admission.standings.look()
 
-    @property
-    def flushing(self) -> int:
-        """Clients that have not been sent the whole of their last answer."""
-        return sum(client.flushing for client in self.clients)
-
-    def drain(self) -> None:
-        """Take no more calls; connections without one are closed."""
-        for client in list(self.clients):
-            client.drain()
-
-    def close(self) -> None:
-        """Close what is left."""
-        for client in list(self.clients):
-            client.leave()
-        self.pool.close()
+def _way(settings: PortSettings) -> tuple[object, ...]:
+    """What connections upstream depend on."""
+    return settings.upstream, settings.proxy, settings.connect_timeout
 
 
 def json_answer(status: int, body: object) -> bytes:

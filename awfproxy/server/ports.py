@@ -2,7 +2,7 @@
 
 `service` is a process that serves alone, `worker` one of several.  Start: the journal opens its files, then calls are
 accepted.  Stop, each step waiting for the one before: no more connections; running calls end, the rest are cut at the
-deadline; the journal writes what waits.
+deadline, which hands their records to the journal; the journal writes what waits.
 """
 
 from __future__ import annotations
@@ -11,22 +11,28 @@ import ctypes
 import gc
 import resource
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import txaio
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 
 from awfproxy import __version__
 from awfproxy.core.hints import Hinter
+from awfproxy.core.settings import Port as PortSettings
 from awfproxy.core.settings import Settings
 from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED
+from awfproxy.server.entrance import Entrance
+from awfproxy.server.guests import connections_allowed, connections_for
 from awfproxy.server.health import DRAINING, journal_condition
 from awfproxy.server.hint_key import hint_key
 from awfproxy.server.intake import Unwritten
+from awfproxy.server.journal_watch import JournalWatch
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port, json_answer
 from awfproxy.server.shared import Shared
+from awfproxy.server.sockets import encrypted
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -35,8 +41,13 @@ log = txaio.make_logger()
 SWEEP_SECONDS = 0.5
 #: seconds that the journal gets after the drain
 FLUSH_SECONDS = 10.0
+#: likewise once a second signal came: a disk that works needs milliseconds, and who is in a hurry waits no longer
+HURRY_SECONDS = 1.0
 #: files a process should be allowed to open; each call takes two
 FILES_WANTED = 65_536
+#: seconds between the end of accepting and the drain, where there are connections without a call: one that was accepted
+#: in the last moment brings its request, and is not closed with that on its way
+LAST_REQUESTS = 0.2
 #: free bytes at the end of the heap that are kept, and the size from which a block is mapped by itself: the largest
 #: request body and its parts
 KEPT_BYTES = 64 * 1024 * 1024
@@ -45,6 +56,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 #: allocations between two collections of the youngest generation: a call leaves almost no cycles, and collecting the
 #: thousands of objects of open streams over and over would show as pauses
 GC_THRESHOLD = 50_000
+#: collections of a generation before the next one's: what ran at a collection is garbage of an older generation when it
+#: has ended, with its connections and their buffers, so that up to 25 times as much waits as runs
+GC_OLDER = 5, 20
 
 
 class Ports:
@@ -54,16 +68,52 @@ class Ports:
         self.settings = settings
         self.reactor = reactor
         self.shared = shared
-        self.ports: list[Port] = []
+        #: where their clients come in, of those that are closed too while something is left of them
+        self.ports: list[Entrance] = []
         self._listeners: list[Listener] = []
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._emptied: Deferred[None] | None = None
         self._patient = True
+        self._hurried = False
+        self._watch = JournalWatch(shared.journal, settings.service.record_wait, self._released_unrecorded)
 
     def open(self) -> None:
         """Make the ports; nothing is listened on yet."""
-        self.ports = [Port(each, self.shared, SWEEP_SECONDS, self._local_answer) for each in self.settings.ports]
+        self.ports = [self._entrance(each, self.settings) for each in self.settings.ports]
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Make what calls use that begin under other settings.
+
+        :returns: has them use it, and closes the ports that are not wanted any longer; cannot fail
+        """
+        known = {port.name: port for port in self.ports}
+        others: list[tuple[Entrance, Port]] = []
+        new: list[Entrance] = []
+        for each in settings.ports:
+            if each.name not in known:
+                new.append(self._entrance(each, settings))
+            elif (port := known[each.name].prepare(each, settings.service)) is not None:
+                others.append((known[each.name], port))
+        wanted = {each.name for each in settings.ports}
+
+        def take() -> None:
+            self.settings = settings
+            for entrance, port in others:
+                entrance.take(port)
+            for entrance in self.ports:
+                if entrance.name not in wanted and not entrance.closed:
+                    entrance.close()
+            self.ports += new
+
+        return take
+
+    def named(self, name: str) -> Entrance:
+        """That of a port."""
+        return next(port for port in self.ports if port.name == name)
+
+    def _entrance(self, port: PortSettings, settings: Settings) -> Entrance:
+        return Entrance(port, settings.service, self.shared, SWEEP_SECONDS, self._local_answer)
 
     def start(self) -> None:
         """Open the files.
@@ -75,16 +125,22 @@ class Ports:
         shared = self.shared
         shared.hinter = Hinter(hint_key(self.settings.service.state_dir))
         shared.journal.start()
+        shared.house.most = connections_allowed()
         shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
         shared.health.watch("scanner", self._scanner_condition)
         self._sweeping.start(SWEEP_SECONDS, now=False)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, 20, 50)
+        gc.set_threshold(GC_THRESHOLD, *GC_OLDER)
 
-    def listen(self, port: Port, listening: socket.socket) -> Listener:
-        """Accept a port's calls on a socket, which then belongs to the listener."""
-        listener = self.shared.network.listen(listening, port.accept)
+    def listen(self, name: str, listening: socket.socket) -> Listener:
+        """Accept a port's calls on a socket, which then belongs to the listener.
+
+        :raises ListenError: the certificates of its endpoint cannot be read any more
+        """
+        entrance = self.named(name)
+        build = encrypted(entrance.port.settings.listen, entrance.accept, self.shared.monotonic)
+        listener = self.shared.network.listen(listening, build)
         self.add(listener)
         return listener
 
@@ -103,7 +159,7 @@ class Ports:
             "version": __version__,
             "transports": self.shared.network.name,
             "draining": self.shared.draining,
-            "ports": {port.name: port.reflect() for port in self.ports},
+            "ports": {port.name: port.reflect() for port in self.ports if not port.closed},
         }
 
     def reopen(self) -> None:
@@ -111,6 +167,12 @@ class Ports:
         self.shared.journal.reopen()
 
     def end_drain(self) -> None:
+        """A second signal: cut what runs, and have the journal write what waits at once or not at all."""
+        self._hurried = True
+        self._cut()
+        self.shared.journal.hurry(HURRY_SECONDS)
+
+    def _cut(self) -> None:
         """Do not wait for running calls any longer, nor for clients that do not read."""
         self._patient = False
         for port in self.ports:
@@ -118,14 +180,23 @@ class Ports:
                 call.drained()
             for client in list(port.clients):
                 client.drain()
+        # All records were handed over; to wait for them is the journal's.
+        self._drained()
+
+    def _drained(self) -> None:
+        if self._emptied is not None:
+            emptied, self._emptied = self._emptied, None
+            emptied.callback(None)
 
     async def stop(self) -> Unwritten:
         """Drain, then flush, then close; what could not be written."""
         shared = self.shared
-        shared.draining = True
         shared.health.state = DRAINING
         for listener in self._listeners:
             listener.close()
+        if any(client.call is None and not client.closing for port in self.ports for client in port.clients):
+            await deferLater(self.reactor, LAST_REQUESTS, lambda: None)
+        shared.draining = True
         for port in self.ports:
             port.drain()
         running = self._running()  # clients that are still being sent an answer among them
@@ -133,11 +204,11 @@ class Ports:
         log.info("stopping: {count} calls run, {seconds:g} seconds for them", count=running, seconds=seconds)
         if running:
             self._emptied = Deferred()
-            deadline = self.reactor.callLater(seconds, self.end_drain)
+            deadline = self.reactor.callLater(seconds, self._cut)
             await self._emptied
             if deadline.active():
                 deadline.cancel()
-        unwritten = await shared.journal.stop(FLUSH_SECONDS)
+        unwritten = await shared.journal.stop(HURRY_SECONDS if self._hurried else FLUSH_SECONDS)
         if unwritten.records:
             log.error(
                 "{records} records with {tokens} tokens could not be written",
@@ -146,7 +217,7 @@ class Ports:
         if self._sweeping.running:
             self._sweeping.stop()
         for port in self.ports:
-            port.close()
+            port.end()
         return unwritten
 
     def _local_answer(self, path: bytes) -> bytes | None:
@@ -160,9 +231,14 @@ class Ports:
     def _scanner_condition(self) -> str | None:
         """Whether answers went by unread: accounting that breaks is loud until somebody has looked and started anew."""
         failed = sum(
-            port.tally.scan_errors.get(reason, 0) for port in self.ports for reason in (SCANNER_FAILED, RECORD_FAILED)
+            tally.scan_errors.get(reason, 0)
+            for tally in self.shared.tallies.ports.values()
+            for reason in (SCANNER_FAILED, RECORD_FAILED)
         )
         return f"usage could not be read or recorded of {failed} answers: see the log" if failed else None
+
+    def _released_unrecorded(self) -> int:
+        return sum(tally.released_unrecorded for tally in self.shared.tallies.ports.values())
 
     def _running(self) -> int:
         return sum(len(port.calls) + (port.flushing if self._patient else 0) for port in self.ports)
@@ -171,9 +247,10 @@ class Ports:
         now = self.shared.monotonic()
         for port in self.ports:
             port.sweep(now)
-        if self._emptied is not None and not self._running():
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
+        self.ports = [port for port in self.ports if not port.over]
+        self._watch.look(now)
+        if not self._running():
+            self._drained()
 
 
 def _keep_memory() -> None:
@@ -199,5 +276,5 @@ def allow_files() -> None:
     if wanted < FILES_WANTED:
         log.warn(
             "this process may open {wanted} files: at most about {calls} calls at once (LimitNOFILE= in the unit)",
-            wanted=wanted, calls=wanted // 2 - 50,
+            wanted=wanted, calls=connections_for(wanted),
         )  # fmt: skip

@@ -170,7 +170,7 @@ class ReactorNetwork:
 
 
 def listen_slowly(reactor: Any, description: str, build: Callable[[], Protocol]) -> Listener:
-    """Listen on an endpoint string that only Twisted knows (``ssl:``, plugins), on its own transports.
+    """Listen on an endpoint string that only Twisted knows (``haproxy:``, plugins), on its own transports.
 
     :raises ListenError: the string is not one, or its address or files cannot be had.  Only plugins that take their
         time (onion services, say) may still fail later, and the log tells.

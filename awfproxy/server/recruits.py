@@ -6,10 +6,11 @@ died the others are busy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import txaio
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 
 from awfproxy.server.control_messages import FromWorker, Message
@@ -27,7 +28,7 @@ class Running(Protocol):
 
     @property
     def pid(self) -> int: ...
-    def send(self, message: Message) -> None: ...
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None: ...
     def kill(self) -> None: ...
 
 
@@ -41,6 +42,8 @@ class Recruit:
     def __init__(self) -> None:
         self.slot: int | None = None
         self.process: Running | None = None
+        #: fires when it has ended; None: nobody waits for that
+        self.ended: Deferred[None] | None = None
 
 
 class Recruits:
@@ -83,6 +86,19 @@ class Recruits:
         if self._spare is None and self._due is None and not self._over:
             self._due = self._reactor.callLater(seconds, self._get_spare)
 
+    def renew_spare(self) -> Deferred[None]:
+        """The spare has not what processes are started with now: another one takes its place.
+
+        :returns: fires when it has ended, and with it what it had open
+        """
+        before, self._spare = self._spare, None
+        if before is None or before.process is None:
+            return succeed(None)
+        ended = before.ended = Deferred()
+        self.want_spare()
+        before.process.kill()
+        return ended
+
     def no_spare(self) -> None:
         """None is started soon: others need the CPU now."""
         if self._due is not None:
@@ -114,6 +130,8 @@ class Recruits:
                 self._spare = None
                 self.want_spare(SPARE_AGAIN)
             self._ended(recruit.slot, status)
+            if recruit.ended is not None:
+                recruit.ended.callback(None)
 
         try:
             recruit.process = self._start(received, lambda line: _log_line(recruit.slot, line), ended)

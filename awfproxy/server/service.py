@@ -8,7 +8,6 @@ Stop: ports and journal as `ports` says; the admin listener goes last, so that a
 from __future__ import annotations
 
 import os
-import socket
 import time
 from typing import Any
 
@@ -18,19 +17,21 @@ from twisted.internet.defer import Deferred, maybeDeferred
 
 from awfproxy import __version__
 from awfproxy.core.settings import Settings
-from awfproxy.server.admin import open_admin
+from awfproxy.core.settings_change import Change
+from awfproxy.server.admin import allowed_hosts, open_admin
 from awfproxy.server.admin_socket import AdminSocket
 from awfproxy.server.alerts import open_alerts
 from awfproxy.server.books import Books
+from awfproxy.server.controls import Reloaded
 from awfproxy.server.exposition import Exposition
 from awfproxy.server.health import READY
+from awfproxy.server.listening import Listening
 from awfproxy.server.mending import REQUESTS_FILE
-from awfproxy.server.port import Port
+from awfproxy.server.notify_standing import Standing
 from awfproxy.server.ports import Ports, allow_files
-from awfproxy.server.reactor_network import listen_slowly
+from awfproxy.server.reloading import Reloading, Source
 from awfproxy.server.service_controls import ServiceControls
 from awfproxy.server.shared import Shared
-from awfproxy.server.sockets import open_listening
 from awfproxy.server.unfinished import unfinished
 from awfproxy.state.installation import installation_id
 from awfproxy.state.service_lock import ServiceLock
@@ -40,9 +41,13 @@ log = txaio.make_logger()
 
 
 class ProxyService(Service):
-    """Ports, journal and admin listener of one process."""
+    """Ports, journal and admin listener of one process.
 
-    def __init__(self, settings: Settings, reactor: Any, shared: Shared) -> None:
+    :param source: where the settings are from
+    """
+
+    def __init__(self, settings: Settings, source: Source, reactor: Any, shared: Shared) -> None:
+        #: those in effect
         self.settings = settings
         self.reactor = reactor
         self._shared = shared
@@ -51,13 +56,13 @@ class ProxyService(Service):
         self._books.lend = shared.lend
         self._alerts = open_alerts(settings, reactor, time.time)
         self._lock = ServiceLock(settings.service.state_dir)
-        self._bound: list[tuple[Port, socket.socket | None]] = []
+        self._listening = Listening(reactor, self._ports)
+        self._reloading = Reloading(source, self, reactor, time.time)
         #: 1 if records were lost at the end
         self.exit_status = 0
         self._admin: Service | None = None
-        self._admin_socket = AdminSocket(
-            settings.service.state_dir, ServiceControls(settings, self._books, reactor, self.reload), reactor, time.time
-        )
+        controls = ServiceControls(self, self._books, reactor, self._reloading)
+        self._admin_socket = AdminSocket(settings.service.state_dir, controls, reactor, time.time)
 
     def privilegedStartService(self) -> None:
         """Bind everything, with whatever rights the process was started.
@@ -67,10 +72,13 @@ class ProxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         shared = self._shared
         self._ports.open()
-        self._bound = [(port, open_listening(port.settings.listen)) for port in self._ports.ports]
+        self._listening.bind(self.settings.ports)
+        exposition = Exposition(
+            shared.tallies, shared.journal, ledger=self._books.figures, alerts=self._alerts.results,
+            reloads=self._reloading.figures,
+        )  # fmt: skip
         self._admin = open_admin(
-            self.settings, self.reactor, shared.health,
-            Exposition(shared.tallies, shared.journal, ledger=self._books.figures, alerts=self._alerts.results),
+            self.settings.service.admin, lambda: allowed_hosts(self.settings), self.reactor, shared.health, exposition,
             self._ports.reflect,
         )  # fmt: skip
 
@@ -97,12 +105,10 @@ class ProxyService(Service):
         if self._admin is not None:
             self._admin.startService()
         self._admin_socket.start()
-        for port, listening in self._bound:
-            if listening is not None:
-                ports.listen(port, listening)
-            else:
-                ports.add(listen_slowly(self.reactor, port.settings.listen, port.accept))
-        self._bound.clear()
+        self._listening.start()
+        shared.health.watch("configuration", self._reloading.condition)
+        shared.health.watch("keys", self._reloading.keys.condition)
+        self._reloading.start()
         shared.health.state = READY
         announce(self.settings, shared.network.name)
 
@@ -121,12 +127,44 @@ class ProxyService(Service):
         """Do not wait for running calls any longer, nor for clients that do not read."""
         self._ports.end_drain()
 
-    def reload(self) -> None:
-        """SIGHUP: open the files of the journal again."""
+    def reload(self) -> Deferred[Reloaded]:
+        """SIGHUP: open the files of the journal again, and read the settings again."""
+        return self._reloading.ask()
+
+    def reopen(self) -> None:
+        """As `reloading.Owner`."""
         log.info("reopening the files in {log_dir}", log_dir=self.settings.service.log_dir)
         self._ports.reopen()
 
+    def take_over(self, change: Change) -> Deferred[None]:
+        """As `reloading.Owner`."""
+        return maybeDeferred(self._take_over, change)
+
+    def _take_over(self, change: Change) -> None:
+        settings = change.settings
+        listen, undo = self._listening.prepare(settings.ports)
+        try:
+            use = self._ports.prepare(settings)
+            tell = self._alerts.prepare(settings)
+        except BaseException:
+            undo()
+            raise
+        self.settings = settings
+        self._shared.take_over(settings)
+        self._books.take_over(settings)  # before calls pass the budgets
+        tell()
+        use()
+        listen()
+
+    def standing(self) -> Standing:
+        """How it is, for the service manager."""
+        health, ports = self._shared.health, self._ports.ports
+        calls = sum(len(port.calls) for port in ports)
+        return Standing(health.state, tuple(port.name for port in ports if not port.closed), calls, health.reasons())
+
     async def _stop(self) -> None:
+        self._reloading.stop()
+        self._listening.close()
         unwritten = await self._ports.stop()
         await maybeDeferred(self._admin_socket.stop)
         await self._alerts.stop()

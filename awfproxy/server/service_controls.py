@@ -7,30 +7,32 @@ import signal
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from awfproxy.core.settings import Settings
 from awfproxy.ledger.interface import Ledger
 from awfproxy.server.books import Books
 from awfproxy.server.controls import Reloaded
+from awfproxy.server.reloading import Owner, Reloading
 
 T = TypeVar("T")
-
-#: what a reload does not do yet, in words
-NOT_RELOADED = "The log files were opened anew; the configuration is read at the start only: restart to change it."
 
 
 class ServiceControls:
     """Of one process alone, or of the supervisor.
 
-    :param reopen: opens the files of the journal anew
+    :param owner: of the settings
     """
 
-    def __init__(self, settings: Settings, books: Books, reactor: Any, reopen: Callable[[], None]) -> None:
-        self.settings = settings
+    def __init__(self, owner: Owner, books: Books, reactor: Any, reloading: Reloading) -> None:
+        self._owner = owner
         self._books = books
         self._reactor = reactor
-        self._reopen = reopen
+        self._reloading = reloading
+
+    @property
+    def settings(self) -> Settings:
+        return self._owner.settings
 
     def on_ledger(self, operation: Callable[[Ledger], T]) -> Deferred[T]:
         return self._books.on_ledger(operation)
@@ -39,8 +41,7 @@ class ServiceControls:
         self._books.look()
 
     def reload(self) -> Deferred[Reloaded]:
-        self._reopen()
-        return succeed(Reloaded(False, [NOT_RELOADED]))
+        return self._reloading.ask()
 
     def drain(self) -> None:
         # the signal itself: a second one ends the drain, also one that comes this way

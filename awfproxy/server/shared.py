@@ -15,9 +15,10 @@ from awfproxy.core.identifiers import request_ids
 from awfproxy.core.keyed import KEY_BYTES
 from awfproxy.core.rates import Rates
 from awfproxy.core.settings import Settings
-from awfproxy.server.admission import RatesOf
 from awfproxy.server.allowance import Allowance, Allowances, NoAllowances, Standing
 from awfproxy.server.body_memory import BodyMemory
+from awfproxy.server.counted_rates import KeptRates, RatesOf
+from awfproxy.server.guests import House
 from awfproxy.server.health import Health
 from awfproxy.server.intake import Intake
 from awfproxy.server.network import Network
@@ -68,16 +69,36 @@ class Shared:
         self.health = Health(wall, lambda: journal.last_write)
         self.body_memory = BodyMemory(settings.service.request_memory)
         self.decoder_memory = DecoderMemory()
+        self.house = House()
         #: the service is stopping
         self.draining = False
-        self.works = works
-        self.rates = rates
-        self._interaction_ids = interaction_ids or {}
+        #: of a port, when it has none yet
+        self.make_works = works
+        self.rates = KeptRates(rates)
+        self._works: dict[str, Works | SharedWorks] = {}
+        self._interaction_ids = dict(interaction_ids or {})
         self._tls: ssl.SSLContext | None = None
+
+    def works(self, port: str) -> Works | SharedWorks:
+        """What goes on in the background for a port, whatever its settings are."""
+        if port not in self._works:
+            self._works[port] = self.make_works(port)
+        return self._works[port]
 
     def interaction_id(self, port: str) -> str:
         """The id under which a port's calls belong together for providers that want one."""
-        return self._interaction_ids.get(port) or self.new_request_id()
+        if port not in self._interaction_ids:
+            self._interaction_ids[port] = self.new_request_id()
+        return self._interaction_ids[port]
+
+    def take_over(self, settings: Settings, interaction_ids: Mapping[str, str] | None = None) -> None:
+        """These settings are in effect from now on.
+
+        :param interaction_ids: of ports, where they are not for this process to choose
+        """
+        self.settings = settings
+        self.body_memory.limit = settings.service.request_memory
+        self._interaction_ids.update(interaction_ids or {})
 
     def budgets(self, port: str, user: str | None, feature: str) -> tuple[Allowance, ...]:
         """The budgets that a call must pass."""

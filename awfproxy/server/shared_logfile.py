@@ -43,6 +43,7 @@ class SharedLogFile(LogFile):
 
     def flush(self) -> None:
         """See `LogFile.flush`."""
+        lines = self._bare + self.owed
         while self.owed or self._bare:
             data = b"\n" + self.owed if self._torn else self.owed
             try:
@@ -53,6 +54,7 @@ class SharedLogFile(LogFile):
                 error.filename = error.filename or self.path
                 raise
             self._look_after(data, taken)
+        self._expect_a_name(lines)
 
     def _look_after(self, data: bytes, taken: int) -> None:
         """What of ``data``, whose first ``taken`` bytes were written, is still owed."""

@@ -38,6 +38,16 @@ class Area:
         finally:
             fcntl.lockf(self.fd, fcntl.LOCK_UN, length, start)
 
+    def grow(self, size: int) -> None:
+        """Have so many bytes, new ones zeros.  Another process sees them once it has grown its own.
+
+        What was made of the bytes before stays theirs: it is the same memory.
+        """
+        if size > len(self.bytes):
+            if os.fstat(self.fd).st_size < size:
+                os.ftruncate(self.fd, size)
+            self.bytes = mmap.mmap(self.fd, size)
+
     def close(self) -> None:
         """Let go of it."""
         self.bytes.close()

@@ -10,30 +10,37 @@ import errno
 import os
 import socket
 import stat
+import time
+from collections.abc import Callable, Iterable
 
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import Protocol
 
-from awfproxy.core.endpoints import parse_endpoint
+from awfproxy.core.endpoints import TCP, parse_endpoint
+from awfproxy.server.certificates import CertificateError, Certificates
 from awfproxy.server.network import BACKLOG
+from awfproxy.server.tls import TlsServer
 
 
 class ListenError(Exception):
     """A listener cannot be opened; the text says which, why, and what to do."""
 
 
-def open_listening(endpoint: str, several: bool = False) -> socket.socket | None:
+def open_listening(endpoint: str, several: bool = False, beside: Iterable[socket.socket] = ()) -> socket.socket | None:
     """A bound, listening socket for a server endpoint string; None for a kind that only Twisted can open.
 
     :param several: others of this process are going to `join` it, if it is TCP
-    :raises ListenError: the address is taken, not allowed, or not there
+    :param beside: sockets of this process that are about to be closed: they do not stand in the way
+    :raises ListenError: the address is taken, not allowed, or not there, or its certificates cannot be read
     """
     parsed = parse_endpoint(endpoint)
     if isinstance(parsed, str):
         raise ListenError(f"`{endpoint}` {parsed}")
+    encrypted(endpoint, Protocol, time.monotonic)  # that its certificates can be read is known before it is bound
     try:
-        if parsed.kind == "tcp" and parsed.port is not None:
-            return _tcp(parsed.interface, parsed.port, several)
+        if parsed.kind in TCP and parsed.port is not None:
+            return _tcp(parsed.interface, parsed.port, several, joins=_gives_way(beside, parsed.port))
         if parsed.kind == "unix":
             return _unix(parsed.path, parsed.mode)
         if parsed.kind == "systemd":
@@ -41,6 +48,21 @@ def open_listening(endpoint: str, several: bool = False) -> socket.socket | None
     except OSError as error:
         raise ListenError(explain(endpoint, error)) from error
     return None
+
+
+def encrypted(endpoint: str, build: Callable[[], Protocol], monotonic: Callable[[], float]) -> Callable[[], Protocol]:
+    """What makes the protocol of an accepted connection: ``build`` itself, or TLS under it where the endpoint says so.
+
+    :raises ListenError: its certificates cannot be read
+    """
+    parsed = parse_endpoint(endpoint)
+    if isinstance(parsed, str) or parsed.tls is None:
+        return build
+    try:
+        certificates = Certificates(parsed.tls, monotonic)
+    except (OSError, CertificateError) as error:
+        raise ListenError(explain(endpoint, error)) from error
+    return lambda: TlsServer(build(), certificates.context())
 
 
 def join(first: socket.socket, endpoint: str) -> socket.socket:
@@ -55,6 +77,14 @@ def join(first: socket.socket, endpoint: str) -> socket.socket:
         raise ListenError(explain(endpoint, error)) from error
 
 
+def _gives_way(beside: Iterable[socket.socket], port: int) -> bool:
+    """Let a socket on another interface of the same port be bound though these are still there; whether it is so."""
+    there = [each for each in beside if each.family != socket.AF_UNIX and each.getsockname()[1] == port]
+    for each in there:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    return bool(there)
+
+
 def _tcp(interface: str, port: int, several: bool = False, joins: bool = False) -> socket.socket:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
@@ -65,7 +95,7 @@ def _tcp(interface: str, port: int, several: bool = False, joins: bool = False) 
         if not joins:
             # without SO_REUSEPORT as yet: with it, a second proxy on the same port would not be refused but share it
             listening.bind((interface, port))
-        if several:
+        if several or joins:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if joins:
             listening.bind((interface, port))

@@ -8,7 +8,7 @@ from awfproxy.core.budgets import dollars
 from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.allowance import Allowance, Standing
-from awfproxy.server.soft_caps import SoftCapPassed, SoftCaps
+from awfproxy.server.soft_caps import SoftCaps
 from awfproxy.server.tallies import BudgetFigures
 
 BudgetsOf = Callable[[str, str | None, str], tuple[Allowance, ...]]
@@ -21,23 +21,23 @@ class Standings:
 
     :param budgets: those that a call must pass, as `Allowances.of`
     :param wall: seconds since the epoch
-    :param soft_cap_passed: told once a window of each budget
+    :param soft_caps: of the port, whatever its settings are
     """
 
     def __init__(
-        self, settings: PortSettings, budgets: BudgetsOf, wall: Callable[[], float], soft_cap_passed: SoftCapPassed
+        self, settings: PortSettings, budgets: BudgetsOf, wall: Callable[[], float], soft_caps: SoftCaps
     ) -> None:
         self._settings = settings
         self._budgets = budgets
         self._wall = wall
-        self._soft_caps = SoftCaps(soft_cap_passed)
+        self.soft_caps = soft_caps
 
     def notice(self, allowances: Sequence[Allowance]) -> bytes | None:
         """What `X-AWF-Budget` says of these budgets; None: nothing."""
-        if not self._soft_caps:
+        if not self.soft_caps:
             return None
         now = self._wall()
-        return next((said for each in allowances if (said := self._soft_caps.notice(each, now)) is not None), None)
+        return next((said for each in allowances if (said := self.soft_caps.notice(each, now)) is not None), None)
 
     def look(self) -> tuple[Figures, Figures]:
         """How the enabled caps stand: those in tokens, and those in dollars, in millionths."""
@@ -50,7 +50,7 @@ class Standings:
                     key = (allowance.scope.kind, allowance.scope.name)
                     if key not in tokens and allowance.cap.enabled:
                         standing = allowance.standing(now)
-                        self._soft_caps.look(allowance, standing)
+                        self.soft_caps.look(allowance, standing)
                         tokens[key] = _figures(standing)
                         if allowance.dollars is not None and allowance.dollars.cap.enabled:
                             usd[key] = _figures(allowance.dollars.standing(now))

@@ -114,6 +114,8 @@ class PortTallies(msgspec.Struct, array_like=True):
     overhead: Histogram = msgspec.field(default_factory=partial(Histogram, OVERHEAD_BOUNDS))
     #: clients that closed before the end of their answer
     client_aborts: int = 0
+    #: clients' connections without a call that were closed to make room for others
+    closed_for_others: int = 0
     #: requests sent a second time because a kept connection was found closed
     retries: int = 0
     #: ends of answers that went to the client though the journal had not written the record in time
@@ -203,8 +205,14 @@ class Tallies:
         self.ports: dict[str, PortTallies] = {}
 
     def port(self, name: str, provider: str) -> PortTallies:
-        """The counters of a port: looked up once, when the port is made."""
-        return self.ports.setdefault(name, PortTallies(name, provider))
+        """The counters of a port: looked up once, when the port is made.
+
+        One that has another provider than before has counters of its own beside those that it had.
+        """
+        first = self.ports.setdefault(name, PortTallies(name, provider))
+        if first.provider == provider:
+            return first
+        return self.ports.setdefault(f"{name} {provider}", PortTallies(name, provider))  # no name has a space in it
 
 
 def code_of(status: int | None) -> str:

@@ -157,6 +157,11 @@ class Tariff:
         else:
             found(rate)
 
+    def renew(self) -> None:
+        """Prices may be others now: each is looked up again when it is asked for next, and serves until then."""
+        for known in self._known.values():
+            known.until = float("-inf")
+
     def retry(self) -> None:
         """The ledger is back: charge the calls that are over."""
         if self._retry_at is not None and self._retry_at.active():

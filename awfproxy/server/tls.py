@@ -1,4 +1,4 @@
-"""TLS to an upstream, between a transport and the protocol above it: the standard library's `ssl`, without sockets.
+"""TLS between a transport and the protocol above it, to an upstream or a client: the standard library's `ssl`.
 
 One layer serves both networks, so trust (system CAs, ``SSL_CERT_FILE``), names and errors are the same on each; it
 costs about half of what pyOpenSSL does.  Above it looks like a transport (`network.Transport`), below like a protocol.
@@ -40,14 +40,14 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-class TlsClient(Protocol):
-    """The client's side of one TLS connection."""
+class TlsLayer(Protocol):
+    """One TLS connection, of either side."""
 
-    def __init__(self, above: Protocol, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, above: Protocol, context: ssl.SSLContext, host: str | None) -> None:
         self._above = above
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=host is None, server_hostname=host)
         self._below: Transport | None = None
         self._open = False
         self._closed_by_peer = False
@@ -55,15 +55,14 @@ class TlsClient(Protocol):
 
     @property
     def established(self) -> bool:
-        """The handshake is over and the peer is who it should be."""
+        """The handshake is over."""
         return self._open
 
     # -- as the protocol of the transport below
 
     def connectionMade(self) -> None:
-        """Begin the handshake."""
+        """The handshake may begin."""
         self._below = self.transport  # type: ignore[assignment]
-        self._handshake()
 
     def dataReceived(self, data: bytes) -> None:
         """Decrypt, and tell the protocol above."""
@@ -174,7 +173,10 @@ class TlsClient(Protocol):
             return
         self._open = True
         self._flush()
-        self._above.makeConnection(self)
+        self._established()
+
+    def _established(self) -> None:
+        """The peer is who it should be."""
 
     def _flush(self) -> None:
         if self._below is not None and self._outgoing.pending:
@@ -189,3 +191,54 @@ class TlsClient(Protocol):
         self._open = False
         if self._below is not None:
             self._below.loseConnection()  # not abort: the alert that tells the peer why may still be queued
+
+
+class TlsClient(TlsLayer):
+    """The client's side: the protocol above is connected once the peer has shown who it is."""
+
+    def __init__(self, above: Protocol, context: ssl.SSLContext, host: str) -> None:
+        super().__init__(above, context, host)
+
+    def connectionMade(self) -> None:
+        """Begin the handshake."""
+        super().connectionMade()
+        self._handshake()
+
+    def _established(self) -> None:
+        self._above.makeConnection(self)
+
+
+class TlsServer(TlsLayer):
+    """The server's side: the protocol above is connected at once, so that its limits are those of the handshake too."""
+
+    _ended = False
+
+    def __init__(self, above: Protocol, context: ssl.SSLContext) -> None:
+        super().__init__(above, context, None)
+
+    def connectionMade(self) -> None:
+        """A client connected; it speaks first."""
+        super().connectionMade()
+        self._above.makeConnection(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt, and tell the protocol above.
+
+        After our own end it is told the bytes as they came: it throws them away, and counts them.
+        """
+        if self._ended:
+            self._above.dataReceived(data)
+        else:
+            super().dataReceived(data)
+
+    def loseWriteConnection(self) -> None:
+        """Send our closing alert, and half of the connection's end: what the client still sends must not reset it."""
+        below = self._below
+        if below is not None and not self._ended:
+            self._ended = True
+            if self._open:
+                with contextlib.suppress(ssl.SSLError):
+                    self._tls.unwrap()
+                self._flush()
+                self._open = False
+            below.loseWriteConnection()

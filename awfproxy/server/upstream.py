@@ -134,7 +134,9 @@ class UpstreamConnection(Protocol):
         """One read of the answer."""
         exchange = self.exchange
         if exchange is None:
-            self.transport.abortConnection()  # nothing was asked
+            if data.strip(b"\r\n"):  # nothing was asked; line ends behind an answer are passed over, as its reader does
+                self._pool.lost(self)  # at once: it might be given to a call before its end is told
+                self.transport.abortConnection()
             return
         reader = self.reader
         answer = self.answer
@@ -242,7 +244,8 @@ class UpstreamPool:
         self._connect_timeout = connect_timeout
         self._idle: dict[UpstreamConnection, None] = {}
         self._busy = 0
-        self._closed = False
+        #: nothing is kept any more
+        self.closed = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -273,7 +276,7 @@ class UpstreamPool:
     def give_back(self, connection: UpstreamConnection) -> None:
         """Keep a connection that has no call."""
         self._count_out(connection)
-        if self._closed or len(self._idle) >= IDLE_MAX:
+        if self.closed or len(self._idle) >= IDLE_MAX:
             connection.transport.loseConnection()
             return
         connection.since = self._monotonic()
@@ -306,7 +309,7 @@ class UpstreamPool:
 
     def close(self) -> None:
         """Keep nothing from now on."""
-        self._closed = True
+        self.closed = True
         for connection in list(self._idle):
             connection.transport.loseConnection()
         self._idle.clear()

@@ -6,25 +6,23 @@ Rules:
 - Its host is all that is ever said of a URL: path and query are what lets one write there.
 - An attempt takes `ATTEMPT_SECONDS` at most, and reads `ANSWER_MAX` bytes at most, TLS included.  Only the head of the
   answer counts; its body is not read, redirects are not followed, cookies not kept.
-- TLS is checked as Twisted does it: OpenSSL's authorities (`SSL_CERT_FILE`), and the host's name.
+- TLS is that of upstreams (`tls`), and not Twisted's: pyOpenSSL's callbacks take memory that is written and executed,
+  which a hardened unit denies.
 - The way to an https host is that of upstreams: through `HTTPS_PROXY` unless `NO_PROXY` names the host.
 - Making one loads the authorities, which takes milliseconds: do it before calls are accepted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from OpenSSL import SSL
-from service_identity import VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IAddress, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import optionsForClientTLS
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, Agent, HTTPConnectionPool
@@ -36,6 +34,7 @@ from awfproxy.core.alerts import Reply
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Proxy
 from awfproxy.core.urls import webhook_origin
+from awfproxy.server.tls import TlsClient, TlsError, client_context
 from awfproxy.server.tunnel import Tunnel, TunnelRefused
 
 #: seconds for one attempt, from the name's look-up to the head of the answer
@@ -96,12 +95,7 @@ def reason(error: BaseException) -> str:
     reasons = getattr(error, "reasons", None)  # of what treq and Twisted's agent wrap
     if reasons:
         return reason(reasons[0].value)
-    if isinstance(error, SSL.Error):
-        queue = error.args[0] if error.args and isinstance(error.args[0], list) else []
-        return f"TLS: {queue[-1][-1]}" if queue else "TLS failed"
-    if isinstance(error, VerificationError):
-        return "TLS: the certificate is for another host"
-    if isinstance(error, ConnectError | DNSLookupError | TunnelRefused):
+    if isinstance(error, ConnectError | DNSLookupError | TlsError | TunnelRefused):
         return str(error)
     return type(error).__name__  # its text may hold anything
 
@@ -118,18 +112,20 @@ class _Connections:
         self._authority = f"{host}:{origin.port}".encode("ascii")
         self._proxy = proxy
         # made once: it loads the authorities
-        self._tls = optionsForClientTLS(origin.host) if origin.scheme == "https" else None
+        self._tls = client_context() if origin.scheme == "https" else None
+        self._host = origin.host
         self._open: _Bounded | None = None
 
     def endpointForURI(self, uri: URI) -> Any:
         """As the interface has it; there is one URI."""
-        plain = _Endpoint(self)
-        return plain if self._tls is None else wrapClientTLS(self._tls, plain)
+        return _Endpoint(self)
 
     def connect(self, factory: Any) -> Deferred[Any]:
         """Connect, through the proxy if there is one; fires with the protocol that ``factory`` made."""
         connected: Deferred[Any] = Deferred(lambda _: connecting.cancel())
         top: Protocol = _HandOver(factory, connected)
+        if self._tls is not None:
+            top = _Tls(top, self._tls, self._host)
         if self._proxy is not None:
             secret = self._proxy.authorization
             top = Tunnel(top, self._authority, b"" if secret is None else secret.reveal())
@@ -158,6 +154,19 @@ class _Endpoint:
 
     def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
         return self._connections.connect(factory)
+
+
+class _Tls(TlsClient):
+    """As Twisted's HTTP wants a transport."""
+
+    def writeSequence(self, pieces: Iterable[bytes]) -> None:
+        """All at once."""
+        self.write(b"".join(pieces))
+
+    def getPeer(self) -> IAddress:
+        """Of the connection below."""
+        peer: IAddress = self.transport.getPeer()  # type: ignore[union-attr]
+        return peer
 
 
 class _Bounded(ProtocolWrapper):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,8 @@ from awfproxy.server.control_messages import (
     Ask,
     Assignment,
     Budgets,
+    Configure,
+    Configured,
     Drain,
     EndDrain,
     Ended,
@@ -32,12 +35,14 @@ from awfproxy.server.control_messages import (
     FromSupervisor,
     Others,
     Passed,
-    Reload,
+    Reopen,
     Serve,
     Serving,
     Started,
+    Terms,
     Told,
 )
+from awfproxy.server.counted_rates import RatesOf
 from awfproxy.server.health import READY
 from awfproxy.server.network import Listener
 from awfproxy.server.ports import Ports
@@ -68,21 +73,23 @@ class Worker:
         self._reactor = reactor
         self._socket = channel
         self._listening = assignment.listening
-        settings = _part_of(assignment.settings)
-        area = Area(WORKS, TABLE * len(settings.ports), assignment.memory[WORKS])
-        index = {port.name: number for number, port in enumerate(settings.ports)}
+        terms = assignment.terms
+        settings = _part_of(terms.settings)
+        workers = settings.service.workers
+        self._works = Area(WORKS, TABLE * len(terms.works), assignment.memory[WORKS])
+        self._rates = Area(RATES, rates_bytes(len(terms.parties), workers), assignment.memory[RATES])
         self._shared = shared_of(
-            settings, reactor, shared_journal=True,
-            works=lambda port: SharedWorks(area, index[port]), interaction_ids=assignment.interaction_ids,
-            rates=shared_rates(Area(RATES, rates_bytes(settings), assignment.memory[RATES]), settings, self._slot),
+            settings, reactor, shared_journal=True, works=self._works_of(terms),
+            interaction_ids=terms.interaction_ids, rates=self._rates_of(terms),
         )  # fmt: skip
         self._ports = Ports(settings, reactor, self._shared)
         mark = Area(MARK, MARK_BYTES, assignment.memory[MARK])
         self._books = Books(settings, reactor, self._shared.journal, memoryview(mark.bytes))
-        self._books.budgets, self._books.known = dict(assignment.budgets), assignment.known
+        self._books.budgets, self._books.known = dict(terms.budgets), terms.known
         self._books.lend = self._shared.lend
         self._channel = ControlChannel(True, self._received, self._lost)  # type: ignore[arg-type]
-        self._served: dict[int, list[Listener]] = {}
+        #: by slot and port
+        self._served: dict[int, dict[str, Listener]] = {}
         self._telling = LoopingCall(self._tell)
         self._telling.clock = reactor
         self._stopping = False
@@ -130,8 +137,10 @@ class Worker:
             self._fence(message.number, journal.written + journal.queue_records)
         elif isinstance(message, Others):
             self._shared.health.others = message.reasons
-        elif isinstance(message, Reload):
+        elif isinstance(message, Reopen):
             self._ports.reopen()
+        elif isinstance(message, Configure):
+            self._configure(message)
         elif isinstance(message, Budgets):
             self._books.take(dict(message.budgets))
         elif isinstance(message, Drain):
@@ -143,19 +152,75 @@ class Worker:
         if self._stopping:
             return
         for slot in [slot for slot in self._served if slot not in slots]:
-            for listener in self._served.pop(slot):
+            for listener in self._served.pop(slot).values():
                 self._ports.leave(listener)
-        taken = {fd for slot in self._served for fd in self._listening[slot]}
         for slot in slots:
-            if slot not in self._served:
-                self._served[slot] = []
-                for port, fd in zip(self._ports.ports, self._listening[slot], strict=True):
-                    if fd not in taken:  # one that all share is accepted on once
-                        taken.add(fd)
-                        listening = socket.socket(fileno=os.dup(fd))
-                        self._served[slot].append(self._ports.listen(port, listening))
+            self._served.setdefault(slot, {})
+        self._listen()
         self._shared.health.state = READY
         self._channel.send(Serving(slots))
+
+    def _listen(self) -> None:
+        """Accept on all that it serves and does not accept on yet."""
+        taken = {self._listening[slot][name] for slot, listeners in self._served.items() for name in listeners}
+        for slot, listeners in self._served.items():
+            for name, fd in self._listening[slot].items():
+                if name not in listeners and fd not in taken:  # one that all share is accepted on once
+                    taken.add(fd)
+                    listeners[name] = self._ports.listen(name, socket.socket(fileno=os.dup(fd)))
+
+    # -- other settings
+
+    def _configure(self, message: Configure) -> None:
+        came = self._channel.take(message.descriptors)
+        why = None
+        try:
+            if self._stopping:
+                _close(came)
+            else:
+                self._take_over(message, came)
+        except Exception as error:
+            log.failure("other settings could not be taken over")
+            why = type(error).__name__
+        self._channel.send(Configured(message.number, why))
+
+    def _take_over(self, message: Configure, came: list[int]) -> None:
+        terms = message.terms
+        settings = _part_of(terms.settings)
+        self._works.grow(TABLE * len(terms.works))
+        self._rates.grow(rates_bytes(len(terms.parties), settings.service.workers))
+        shared = self._shared
+        shared.make_works, shared.rates.make = self._works_of(terms), self._rates_of(terms)
+        take = self._ports.prepare(settings)
+        shared.take_over(settings, terms.interaction_ids)
+        self._books.take_over(settings, dict(terms.budgets))
+        if terms.known:
+            self._books.take(dict(terms.budgets))
+        take()
+        before = self._listening
+        self._listening = [
+            {name: before[slot][name] if number is None else came[number] for name, number in numbers.items()}
+            for slot, numbers in enumerate(message.listening)
+        ]
+        self._leave_others(before)
+        self._listen()
+
+    def _leave_others(self, before: list[dict[str, int]]) -> None:
+        """Accept nothing more on sockets that are no longer a port's."""
+        for slot, listeners in self._served.items():
+            for name in [name for name in listeners if self._listening[slot].get(name) != before[slot][name]]:
+                self._ports.leave(listeners.pop(name))
+        for name in {name for slot in self._listening for name in slot}:
+            if any(name in was and was[name] != now[name] for was, now in zip(before, self._listening, strict=True)):
+                self._ports.named(name).send_on()
+        _close(_descriptors(before) - _descriptors(self._listening))
+
+    def _works_of(self, terms: Terms) -> Callable[[str], SharedWorks]:
+        index = {name: number for number, name in enumerate(terms.works)}
+        return lambda port: SharedWorks(self._works, index[port])
+
+    def _rates_of(self, terms: Terms) -> RatesOf:
+        return shared_rates(self._rates, terms.parties, terms.settings.service.workers, self._slot)
 
     def _tell(self, number: int | None = None) -> None:
         figures = Figures(self._shared.tallies.ports, journal_figures(self._shared.journal))
@@ -172,8 +237,8 @@ class Worker:
 
     def _close_inherited(self) -> None:
         """A socket refuses connections only when nobody has it open any more."""
-        for fd in {fd for listening in self._listening for fd in listening}:
-            os.close(fd)
+        _close(_descriptors(self._listening))
+        self._listening = []
 
     async def _stop(self) -> None:
         unwritten = await self._ports.stop()
@@ -202,6 +267,15 @@ class Worker:
         else:
             log.warn("the supervisor has gone: this worker ends")
             self.stop()
+
+
+def _descriptors(listening: list[dict[str, int]]) -> set[int]:
+    return {fd for by_port in listening for fd in by_port.values()}
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for fd in descriptors:
+        os.close(fd)
 
 
 def _part_of(settings: Settings) -> Settings:

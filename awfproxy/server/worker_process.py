@@ -78,9 +78,9 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._child.pid
 
-    def send(self, message: Message) -> None:
-        """Tell it something."""
-        self._channel.send(message)
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
+        """Tell it something; see `ControlChannel.send`."""
+        self._channel.send(message, descriptors)
 
     def kill(self) -> None:
         """End it at once."""

@@ -73,3 +73,17 @@ def test_a_service_runs_if_somebody_answers(tmp_path: Path) -> None:
         listening.listen()
         assert running_service(str(tmp_path)) is not None
     assert running_service(str(tmp_path / ("x" * 120))) is None
+
+
+def test_a_reload(tmp_path: Path) -> None:
+    """What was done, or each reason on a line of its own; a drain is only begun."""
+    with answering(tmp_path, whole("200 OK", b'{"done": true, "lines": ["Port changed: a.", "More."]}')) as service:
+        assert service.reload() == ["Port changed: a.", "More."]
+    (tmp_path / SOCKET_NAME).unlink()
+    with answering(tmp_path, whole("409 X", b'{"error": {"type": "not_reloaded", "message": "f:1: x.\\nf:2: y."}}')) as service:
+        with pytest.raises(CommandFailed) as refused:
+            service.reload()
+        assert str(refused.value).splitlines() == ["f:1: x.", "f:2: y."]
+    (tmp_path / SOCKET_NAME).unlink()
+    with answering(tmp_path, whole("202 X", b'{"draining": true}')) as service:
+        service.drain()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.endpoints import serverFromString
 
-from awfproxy.core.endpoints import Endpoint, Listeners, parse_endpoint
+from awfproxy.core.endpoints import Endpoint, Listeners, TlsFiles, parse_endpoint
 
 
 def parsed(text: str, interface: str = "127.0.0.1") -> Endpoint:
@@ -66,6 +66,9 @@ def test_twisted_understands_what_comes_out(text: str) -> None:
         ("unix:/run/x:perms=660", "unknown part `perms`; valid are `address`"),
         ("unix:/run/x:mode=rw", "no file mode"),
         ("tls:10000", "write `tls:/etc/awfproxy/certificates:port=10000`"),
+        ("tls:port=443", "names no folder"),
+        ("ssl:443:sslmethod=TLSv1_METHOD", "unknown part `sslmethod`"),
+        ("ssl:443:k:c:m", "unnamed part `m`"),
         ("haproxy:tcp", "no port number"),
         ("stdio:", "nobody can connect to"),
     ],
@@ -80,8 +83,27 @@ def test_names_the_mistake(text: str, words: str) -> None:
 def test_other_kinds_pass_with_a_warning() -> None:
     """Endpoint plugins work, only slower; they are Twisted's to judge."""
     assert "fast path" in (parsed("onion:80:controlPort=9051").warning or "")
-    assert "fast path" in (parsed("ssl:443").warning or "")
-    assert parsed("tcp:80").warning is None
+    assert "fast path" in (parsed("haproxy:tcp:80").warning or "")
+    for fast in ("tcp:80", "tcp6:80", "ssl:443", "tls:/certificates:443", "unix:/run/x", "systemd:name=x"):
+        assert parsed(fast).warning is None
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("ssl:443", TlsFiles("server.pem", "server.pem")),
+        ("ssl:443:privateKey=k", TlsFiles("k", "k")),
+        ("ssl:443:k:c", TlsFiles("k", "c")),
+        ("ssl:443:privateKey=k:certKey=c:extraCertChain=m:dhParameters=d", TlsFiles("k", "c", "m", "d")),
+        ("ssl:port=443:k", TlsFiles("k", "k")),
+        ("tls:/folder:443", TlsFiles(folder="/folder")),
+        ("tls:path=/folder:port=443", TlsFiles(folder="/folder")),
+        ("tcp:80", None),
+    ],
+)
+def test_where_certificates_are(text: str, files: TlsFiles | None) -> None:
+    """As Twisted reads the string."""
+    assert parsed(text).tls == files
 
 
 @pytest.mark.parametrize(

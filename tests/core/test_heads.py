@@ -210,6 +210,17 @@ def test_what_stays_on_this_side(name: bytes) -> None:
     assert sent[b"accept"] == b"*/*"
 
 
+@pytest.mark.parametrize(
+    "name",
+    b"Transfer_Encoding Content_Length X_Api_Key Proxy_Authorization x_forwarded_for X_AWF_User cookie2 HTTP2_Settings".split(),
+)
+def test_what_stays_on_this_side_under_another_name(name: bytes) -> None:
+    """Gateways by CGI's rules read `_` and `-` alike; other names with `_` pass (agents send them)."""
+    sent = upstream([(name, b"77"), (b"session_id", b"1"), (b"Content-Type", b"a/b")])
+    assert name.lower() not in sent
+    assert (sent[b"session_id"], sent[b"content-type"]) == (b"1", b"a/b")
+
+
 def test_connection_names_headers_to_drop() -> None:
     """RFC 9110 section 7.6.1, over several Connection fields; a body keeps its type, the key is not to be had."""
     sent = upstream(
@@ -392,7 +403,9 @@ def test_response_connection() -> None:
     assert named[b"content-encoding"] == b"gzip"
 
 
-@pytest.mark.parametrize("name", b"Via X-Forwarded-For X-AWF-Budget X-Upstream-Request-ID Upgrade TE".split())
+@pytest.mark.parametrize(
+    "name", b"Via X-Forwarded-For X-AWF-Budget X-Upstream-Request-ID Upgrade TE Set_Cookie X_AWF_Budget".split()
+)
 def test_what_does_not_come_back(name: bytes) -> None:
     """Fields of the way, and those in which the upstream could speak in our name."""
     assert name.lower() not in client([(name, b"x")])

@@ -47,6 +47,8 @@ bases = st.sampled_from([b"", b"/v1", b"/openai/v1", b"/api", b"/a/b"])
         (b"", b"/v1beta/models/gemini-2.0-flash:generateContent?alt=sse", None),
         (b"", b"/model/arn%3Aaws%3Abedrock%2Fx%3A0/converse", None),
         (b"", b"/v1/files/a..b/...", None),
+        (b"", b"/v1/files/a%20b%C3%A9%25/100%25%2520", None),
+        (b"", b"/v1/x?q=%&r=%zz&s=%0d%0a&t=%c0%ae", None),
         (b"", b"/v1/x?q=../..&r=%2e%2e&s=\\", None),
         (b"", b"//openai/deployments/M/chat/completions", b"/openai/deployments/M/chat/completions"),
         (b"/v1", b"///evil.example/x", b"/v1/evil.example/x"),
@@ -81,6 +83,18 @@ def test_join(base: bytes, target: bytes, joined: bytes | None) -> None:
         b"/v1/..%3ba/admin",
         b"/v1\\..\\admin",
         b"/v1/..%5cadmin",
+        b"/v1/%25%32%65%25%32%65/admin",
+        b"/v1/%25%32%35%32%65./admin",
+        b"/v1/%c0%ae%c0%ae/admin",
+        b"/v1/%25c0%25ae./admin",
+        b"/v1/%e9",
+        b"/v1/%u002e%u002e/admin",
+        b"/v1/%2",
+        b"/v1/%",
+        b"/v1/%0d%0aX:1",
+        b"/v1/%250d%250aX:1",
+        b"/v1/%00",
+        b"/v1/%7f",
         b"/v1/models#x",
         b"/v1/models?a#b",
         b"/v1/mo dels",
@@ -96,6 +110,15 @@ def test_join(base: bytes, target: bytes, joined: bytes | None) -> None:
 def test_refused(base: bytes, target: bytes) -> None:
     """Other forms than the origin form, ways out of the base, and what two parsers could read in two ways."""
     assert join(base, target) is None
+
+
+@pytest.mark.parametrize("times", range(1, 8))
+def test_dots_that_are_escaped_over_and_over(times: int) -> None:
+    """Each character of each escape, as often as somebody likes: seen through, or refused as more than anybody needs."""
+    dots = b".."
+    for _ in range(times):
+        dots = b"".join(b"%%%02x" % octet for octet in dots)
+    assert join(b"/v1", b"/v1/" + dots + b"/admin") is None
 
 
 @given(bases, targets)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol
@@ -20,6 +21,7 @@ from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Database, Service, Settings, Upstream
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.server.allowance_memory import MemoryAllowances
+from awfproxy.server.entrance import Entrance
 from awfproxy.server.journal_memory import MemoryJournal
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port
@@ -172,11 +174,24 @@ class Stage:
         #: what the port's calls may spend, without a ledger; its clock is the epoch's
         self.budgets = MemoryAllowances(budgets or {}, _Wall(self.clock, self.shared.wall))  # type: ignore[arg-type]
         self.shared.allowances = self.budgets
-        self.port = Port(port, self.shared, SWEEP, lambda target: b"local" if target == b"/health" else None)
+        self.entrance = Entrance(
+            port, whole.service, self.shared, SWEEP, lambda target: b"local" if target == b"/health" else None
+        )
+
+    @property
+    def port(self) -> Port:
+        """With which calls begin now."""
+        return self.entrance.port
+
+    def change(self, **settings: Any) -> None:
+        """Other settings of the port are in effect from now on."""
+        port = self.entrance.prepare(msgspec.structs.replace(self.port.settings, **settings), self.port.service)
+        assert port is not None
+        self.entrance.take(port)
 
     def client(self) -> Wire:
         """A client connects."""
-        protocol = self.port.accept()
+        protocol = self.entrance.accept()
         wire = Wire(protocol)
         protocol.makeConnection(wire)
         return wire
@@ -195,4 +210,4 @@ class Stage:
         """Time passes, with its sweeps."""
         for _ in range(int(seconds / SWEEP)):
             self.clock.advance(SWEEP)
-            self.port.sweep(self.clock.seconds())
+            self.entrance.sweep(self.clock.seconds())

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
@@ -299,7 +300,7 @@ def test_a_port_tells_what_it_notices() -> None:
         call(stage)
         stage.upstream.receive(response(ANSWER))
         stage.turn()
-        stage.port.sweep(stage.clock.seconds())
+        stage.entrance.sweep(stage.clock.seconds())
     (found,) = told
     assert (found.scope, found.period, found.used, found.soft_cap, found.hard_cap) == (
         Scope(stage.port.name), "day", 2 * USED, USED, 10_000
@@ -335,3 +336,34 @@ def test_the_file_is_bounded() -> None:
     assert len(AlertBook(book.encode(), NOW).pending) == ENTRIES_MAX
     assert book.of(alert(scope=Scope("p", "user", "4"))) is None
     assert book.of(alert(scope=Scope("p", "user", "5"))) is not None
+
+
+def test_other_settings(tmp_path: Path, receiver: Receiver) -> None:
+    """A webhook that is new is told of what comes; one that is gone of nothing more; what waits goes to the new one."""
+    clock = Clock()
+    service = Service(tmp_path, receiver, clock, webhook=False)
+    alerts = service.alerts
+    alerts.passed(of(1))
+    assert not receiver.bodies
+    alerts.prepare(settings(tmp_path, True))()
+    alerts.passed(of(2))
+    assert len(receiver.bodies) == 1 and len(service.budgets) == 1
+    alerts.prepare(settings(tmp_path, True))()
+    assert len(service.budgets) == 1, "the same webhook goes on"
+    receiver.reply = None
+    alerts.passed(of(3))
+    assert len(receiver.bodies) == 2
+    other = settings(tmp_path, True)
+    new = Secret("http://new.test/x")
+    ports = [msgspec.structs.replace(each, budget=msgspec.structs.replace(each.budget, webhook=new)) for each in other.ports]
+    other = msgspec.structs.replace(other, ports=tuple(ports))
+    take = alerts.prepare(other)
+    assert len(receiver.bodies) == 2, "nothing yet"
+    take()
+    assert len(receiver.bodies) == 3, "it is told again, there"
+    receiver.waiting[-1].callback(Reply(200))
+    assert alerts.results["delivered"] == 2
+    alerts.prepare(settings(tmp_path, False))()
+    alerts.passed(of(4))
+    assert len(receiver.bodies) == 3
+    assert service.stop()

@@ -18,6 +18,7 @@ from twisted.internet.task import Clock
 
 from awfproxy.core.budgets import Budget, Scope, judge
 from awfproxy.core.holdings import Holding
+from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.core.windows import DAY
 from awfproxy.ledger.facts import Window
 from awfproxy.ledger.memory import MemoryLedger
@@ -734,3 +735,34 @@ def test_timers_do_not_pile_up() -> None:
         allowance.settle(reservation, 0)
         clock.advance(0.01)
     assert len(process.allowances._timers) <= before + 3
+
+
+def test_budgets_that_the_settings_have_no_longer(clock: Clock) -> None:
+    """No call passes them, what was lent goes back, and a call that runs is settled; one that comes back knows what was
+    used; a feature that is listed no longer counts as one of the others.
+    """
+    ledger = MemoryLedger()
+    one = Process(ledger, clock, {})
+    user, feature, rest = Scope("p", "user", "u"), Scope("p", "feature", "f"), Scope("p", "feature", OTHER_FEATURES)
+    budget = Budget(enabled=True, soft_cap_tokens=1, hard_cap_tokens=1000)
+    allowances = one.allowances
+    allowances.set_budgets(dict.fromkeys((PORT, user, feature, rest), budget))
+    turn(clock, 2)
+
+    def passed() -> list[Scope]:
+        return [each.scope for each in allowances.of("p", "u", "f")]
+
+    assert passed() == [PORT, user, feature]
+    held = taken(allowances.all[user, "tokens"], clock, 100)
+    assert held is not None
+    allowances.set_budgets(dict.fromkeys((PORT, rest), budget))
+    assert passed() == [PORT, rest]
+    assert not allowances.all[user, "tokens"].cap.enabled
+    allowances.all[user, "tokens"].settle(held, 60)
+    turn(clock, 3)
+    allowances.set_budgets(dict.fromkeys((PORT, user, rest), budget))
+    turn(clock, 2)
+    assert passed() == [PORT, user, rest]
+    assert allowances.all[user, "tokens"].standing(clock.seconds()).used == 60
+    allowances.set_budgets({})
+    assert passed() == []

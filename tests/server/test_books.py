@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest_twisted
+from msgspec import structs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from awfproxy.core.budgets import Scope
 from awfproxy.core.secret import Secret
-from awfproxy.core.settings import Settings
+from awfproxy.core.settings import Feature, Settings
 from awfproxy.core.settings_file import from_file
 from awfproxy.core.windows import window_end, window_start
 from awfproxy.ledger.facts import Window
@@ -183,3 +184,35 @@ def test_stopping_what_was_not_started(tmp_path: Path) -> Any:
     yield books.stop()
     yield books.stop()
     assert not (tmp_path / "state").exists()
+
+
+@pytest_twisted.inlineCallbacks
+def test_other_settings(tmp_path: Path) -> Any:
+    """A budget is switched on with what was used before; what was stored over the settings goes on before the file's;
+    prices are another file's; features that are listed now are their own in rows.
+    """
+    used_before(tmp_path, 400)
+    books, allowance = started(tmp_path, "false")
+    yield until(lambda: books.figures().recorded == 1)
+    stored = {"hard_cap_tokens": 60_000}
+    yield books.on_ledger(
+        lambda ledger: ledger.set_setting(Scope("p"), stored, "somebody", time.time(), lambda before, given: given)
+    )
+    yield until(lambda: books.budgets[Scope("p")].hard_cap_tokens == 60_000)
+    changed = settings(tmp_path)
+    prices = tmp_path / "prices.toml"
+    prices.write_text("")
+    (port,) = changed.ports
+    port = structs.replace(port, features=(Feature(name="review"),))
+    service = structs.replace(changed.service, prices=str(prices))
+    books.take_over(structs.replace(changed, service=service, ports=(port,)))
+    assert (allowance.budget.enabled, allowance.budget.hard_cap_tokens) == (True, 60_000)
+    assert books.allowances is not None
+    assert [each.scope.name for each in books.allowances.of("p", None, "review")] == ["", "review"]
+    reservation = yield taken(allowance, 1000)
+    assert allowance.standing(time.time()).used == 400
+    allowance.settle(reservation, 0)
+    yield until(lambda: books._charges._path == str(prices))
+    books.take_over(settings(tmp_path, "false"))
+    assert not allowance.cap.enabled
+    yield books.stop()

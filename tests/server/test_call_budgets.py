@@ -654,7 +654,7 @@ def test_a_soft_cap_refuses_nothing_and_is_said(monkeypatch: pytest.MonkeyPatch)
         client = call(stage)
         stage.upstream.receive(response(ANSWER))
         stage.turn()
-        stage.port.sweep(stage.clock.seconds())
+        stage.entrance.sweep(stage.clock.seconds())
         return split(client.take())[0]
 
     heads = [head() for _ in range(4)]
@@ -680,7 +680,7 @@ def test_how_budgets_stand_is_shown() -> None:
     """For `/reflect` and the gauges: as of the last look."""
     stage = nested(5_000, 4_000, 3_000)
     call(stage, **MINE)
-    stage.port.sweep(stage.clock.seconds())
+    stage.entrance.sweep(stage.clock.seconds())
     tally = stage.port.tally.budgets
     assert {key: (each.limit, each.used, each.reserved, each.remaining) for key, each in tally.items()} == {
         ("port", ""): (5_000, 0, BOUND, 5_000 - BOUND),

@@ -1,6 +1,7 @@
 """What a supervisor and its workers tell each other, as bytes."""
 
 import socket
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from awfproxy.core.settings import Database, Port, Proxy, Service, Settings, Ups
 from awfproxy.server.control_messages import (
     Ask,
     Assignment,
+    Configure,
+    Configured,
     Drain,
     Ended,
     Fenced,
@@ -20,6 +23,7 @@ from awfproxy.server.control_messages import (
     Others,
     Serve,
     Started,
+    Terms,
     Told,
     encode,
     read_assignment,
@@ -39,7 +43,9 @@ SETTINGS = Settings(
     ),
     source="test",
 )  # fmt: skip
-ASSIGNMENT = Assignment(SETTINGS, 1, [[5], [6]], {"works": 7}, {"a": "id"}, [(Scope("a"), Budget(enabled=True))], True)
+TERMS = Terms(SETTINGS, ["a"], [("a", None)], {"a": "id"}, [(Scope("a"), Budget(enabled=True))], True)
+CONFIGURE = Configure(3, TERMS, [{"a": None, "b": 0}, {"a": None, "b": 1}], 2)
+ASSIGNMENT = Assignment(TERMS, 1, [{"a": 5}, {"a": 6}], {"works": 7})
 
 
 def test_settings_arrive_whole_with_their_secrets() -> None:
@@ -47,7 +53,7 @@ def test_settings_arrive_whole_with_their_secrets() -> None:
     (message,) = Incoming(True).feed(encode(ASSIGNMENT))
     assert message == ASSIGNMENT
     assert isinstance(message, Assignment)
-    assert message.settings.ports[0].credential == Secret("sk-secret")
+    assert message.terms.settings.ports[0].credential == Secret("sk-secret")
     assert "sk-secret" not in repr(message)
 
 
@@ -63,16 +69,15 @@ def test_figures_arrive_whole() -> None:
 def test_any_split_gives_the_same_messages(data: st.DataObject) -> None:
     """Sockets know no messages."""
     for to_worker, sent in (
-        (True, [ASSIGNMENT, Serve([0, 1]), Ask(1), Others({"journal": "x"}), Drain()]),
-        (False, [Started(), Fenced(2), Ended(1, 20)]),
+        (True, [ASSIGNMENT, Serve([0, 1]), Ask(1), Others({"journal": "x"}), CONFIGURE, Drain()]),
+        (False, [Started(), Fenced(2), Configured(3), Ended(1, 20)]),
     ):
         assert isinstance(sent, list)
         raw = b"".join(map(encode, sent))
-        incoming, got, at = Incoming(to_worker), list[Message](), 0
-        while at < len(raw):
-            step = data.draw(st.integers(1, 40))
-            got += incoming.feed(raw[at : at + step])
-            at += step
+        incoming, got = Incoming(to_worker), list[Message]()
+        cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)))))
+        for begin, end in pairwise([0, *cuts, len(raw)]):
+            got += incoming.feed(raw[begin:end])
         assert got == sent
 
 

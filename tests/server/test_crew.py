@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,9 @@ from awfproxy.core.alerts import Alert
 from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE
 from awfproxy.server.control_messages import (
     Ask,
+    Configured,
     Drain,
+    EndDrain,
     Ended,
     Failed,
     Fence,
@@ -26,7 +28,7 @@ from awfproxy.server.control_messages import (
     Started,
     Told,
 )
-from awfproxy.server.crew import ASK_WAIT, SILENCE, Crew
+from awfproxy.server.crew import ASK_WAIT, CONFIGURE_WAIT, SILENCE, Crew
 from awfproxy.server.recruits import SPARE_AFTER, SPARE_AGAIN
 from awfproxy.server.totals import Figures
 from tests.core.test_alerts import alert
@@ -41,7 +43,7 @@ class Fake:
         self.ends = ended
         self.heard: list[Message] = []
 
-    def send(self, message: Message) -> None:
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         self.heard.append(message)
 
     def kill(self) -> None:
@@ -318,3 +320,108 @@ def test_who_does_not_end_in_time_is_killed() -> None:
     around.clock.advance(10)
     assert stopped.called
     assert around.crew.unheard == 1
+
+
+def test_who_does_not_end_at_once_when_all_are_in_a_hurry_is_killed_sooner() -> None:
+    """A second signal: all are told, and the deadline is brought forward, never put off."""
+    around = Around().start()
+    around.crew.end_drain(1)
+    stopped = around.crew.stop(40)
+    around.process(0).ends(0)
+    around.crew.end_drain(60)
+    around.clock.advance(5)
+    around.crew.end_drain(6)
+    assert around.process(1).heard[-1] == EndDrain()
+    around.clock.advance(5)
+    assert not stopped.called
+    around.clock.advance(1)
+    assert stopped.called
+    around.crew.end_drain(6)
+
+
+def configured(around: Around) -> list[None]:
+    """All are told of other settings; filled when that has been done."""
+    done: list[None] = []
+    message: Any = lambda number: Ask(number)  # noqa: E731 - stands for the settings
+    around.crew.configure(message, [7]).addCallback(done.append)
+    return done
+
+
+def number_of(process: Fake) -> int:
+    """Of the question that it was asked last."""
+    return next(message.number for message in reversed(process.heard) if isinstance(message, Ask))
+
+
+def test_other_settings_are_taken_over_by_all() -> None:
+    """It is done when each has said so; one that starts meanwhile hears of it first and is not waited for."""
+    around = Around().start()
+    around.process(0).ends(-9)
+    around.clock.advance(0)
+    done = configured(around)
+    assert [type(message) for message in around.process(0).heard] == [Others, Ask]
+    number = number_of(around.process(1))
+    around.process(1).says(Configured(number))
+    assert done == [None]
+    around.begins(0)
+    around.process(0).says(Configured(number_of(around.process(0))))
+    around.clock.advance(CONFIGURE_WAIT)
+    assert around.crew.deaths == 1
+
+
+@pytest.mark.parametrize("cannot", [True, False], ids=["cannot", "silent"])
+def test_a_worker_that_does_not_take_them_over_is_replaced(cannot: bool) -> None:
+    """At once if it says so, or when its time is over; then no process has the old ones."""
+    around = Around().start()
+    done = configured(around)
+    before = around.process(0)
+    around.process(1).says(Configured(number_of(around.process(1))))
+    assert not done
+    if cannot:
+        before.says(Configured(number_of(before), "ZeroDivisionError"))
+    else:
+        around.clock.advance(CONFIGURE_WAIT)
+    assert done == [None] and around.crew.deaths == 1
+    around.clock.advance(0)
+    assert around.process(0) is not before
+
+
+def test_a_worker_that_dies_over_them_is_waited_for_no_longer() -> None:
+    """The next one has them."""
+    around = Around().start()
+    done = configured(around)
+    for slot in (0, 1):
+        around.process(slot).ends(1)
+    assert done == [None]
+
+
+def test_nobody_to_tell() -> None:
+    """Before the first has started, and when all are gone."""
+    around = Around()
+    assert configured(around) == [None]
+    around.crew.start()
+    assert configured(around) == [None]
+
+
+def test_the_spare_is_renewed() -> None:
+    """It has inherited what is no longer wanted: it has ended before another one is started."""
+    around = Around().start()
+    assert around.crew.renew_spare().called, "there is none yet"
+    around.clock.advance(SPARE_AFTER)
+    spare = around.started[-1]
+    ended: list[None] = []
+    around.crew.renew_spare().addCallback(ended.append)
+    assert ended == [None] and "spare" not in around.crew.pids()
+    around.clock.advance(SPARE_AFTER)
+    assert around.started[-1] is not spare and "spare" in around.crew.pids()
+
+
+def test_a_crew_answers_while_each_worker_does_or_is_replaced() -> None:
+    """What the service manager's watchdog is told by."""
+    around = Around().start()
+    assert around.crew.answering
+    around.clock.advance(SILENCE - 1)
+    around.process(0).says(Told(Figures(), {}, {}))
+    around.clock.advance(2)
+    assert not around.crew.answering, "the second has said nothing"
+    around.process(1).ends(-9)
+    assert around.crew.answering, "another one is on its way in its place"

@@ -74,8 +74,21 @@ def test_the_journal_is_well_until_records_wait_too_long() -> None:
     assert condition() is None
     clock.advance(1.0)
     assert condition() == "1 records wait, the oldest for 6 s"
+    journal.stall("requests.jsonl: No space left on device")
+    assert condition() == "requests.jsonl: No space left on device; 1 records wait, the oldest for 6 s"
+    journal.stall(None)
     journal.start()
     clock.advance(0)
+    assert condition() is None
+
+
+def test_that_calls_are_refused_is_told() -> None:
+    """While it lasts."""
+    journal = MemoryJournal(Clock(), places=1)
+    condition = journal_condition(journal, 5.0)
+    journal.reserve()
+    assert condition() == "calls are refused"
+    journal.release()
     assert condition() is None
 
 

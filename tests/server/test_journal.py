@@ -240,6 +240,44 @@ async def test_a_removed_folder_comes_back(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_record_that_went_into_a_removed_file_is_written_again(tmp_path: Path) -> None:
+    """Before it is acknowledged, however short ago the files were looked at."""
+    folder = tmp_path / "logs"
+    journal = make(folder, monotonic=lambda: 0.0)
+    journal.start()
+    await hand_over(journal, 1)
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    await hand_over(journal, 2)
+    assert numbers(folder / "requests.jsonl") == [2]
+    assert numbers(folder / "token-usage.jsonl") == [2]
+    assert journal.degraded is None
+    assert journal.last_error == "token-usage.jsonl: was removed"
+    await journal.stop(5)
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_idle_journal_looks_after_its_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would fail the next record is in health before it, and is gone from there when it is mended."""
+    monkeypatch.setattr("awfproxy.server.journal.ROTATION_CHECK", 0.01)
+    journal = make(tmp_path)
+    journal.start()
+    path = tmp_path / "requests.jsonl"
+    path.unlink()
+    path.mkdir()
+    while journal.degraded is None:
+        await pause()
+    assert journal.degraded == "requests.jsonl: Is a directory"
+    path.rmdir()
+    while journal.degraded is not None:
+        await pause()
+    assert path.is_file()
+    assert journal.queue_records == 0
+    await journal.stop(5)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_name_that_cannot_be_opened_keeps_the_old_file_while_it_has_a_name(tmp_path: Path) -> None:
     """Records go on into the renamed file, and health says why; when it can be opened, it is."""
     now = [100.0]

@@ -229,6 +229,43 @@ async def test_the_end_says_what_it_could_not_write(kept: Kept) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_the_end_can_be_hurried(kept: Kept) -> None:
+    """Somebody does not want to wait any longer; before the end, and where it comes sooner anyway, it is nothing."""
+    journal = kept.make()
+    journal.hurry(0.0)
+    journal.start()
+    journal.hurry(0.0)
+    kept.stall("No space left on device")
+    hand_over(journal, 10)
+    stopped = journal.stop(30)
+    journal.hurry(60)
+    assert not stopped.called
+    journal.hurry(0.02)
+    assert await stopped == Unwritten(1, 11)
+    journal.hurry(0.0)
+    kept.stall(None)
+    await pause(0.1)
+
+
+@pytest_twisted.ensureDeferred
+async def test_full_is_when_nobody_is_let_in(kept: Kept) -> None:
+    """By places, and by bytes."""
+    journal = kept.make(places=1, queue_bytes_max=10)
+    assert not journal.full
+    assert journal.reserve()
+    assert journal.full
+    journal.release()
+    assert not journal.full
+    journal.start()
+    kept.stall("No space left on device")
+    hand_over(journal, 10)
+    assert journal.full
+    kept.stall(None)
+    assert await journal.stop(5) == Unwritten(0, 0)
+    assert not journal.full
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_record_after_the_end_is_counted_and_its_call_is_told(kept: Kept) -> None:
     """Nobody waits for ever."""
     journal = kept.make()

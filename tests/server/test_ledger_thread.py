@@ -149,12 +149,21 @@ def test_a_defect_does_not_end_it(thread: LedgerThread, logged_failures: Any) ->
     assert (yield done(thread, Database.use)) == "done"
 
 
+@pytest.mark.parametrize(
+    ("away", "trouble"),
+    [
+        (LedgerNewer("the tables are newer"), "the tables are newer"),
+        (OSError(24, "Too many open files"), "the ledger cannot be opened: OSError: [Errno 24] Too many open files"),
+    ],
+    ids=["newer", "files"],
+)
 @pytest_twisted.inlineCallbacks
-def test_one_that_cannot_be_opened_yet(database: Database) -> Any:
-    """Not at the first attempt, not with tables of a newer version: tried until it can."""
+def test_one_that_cannot_be_opened_yet(database: Database, away: Exception, trouble: str) -> Any:
+    """Not at the first attempt, not with tables of a newer version, not while something else is missing: tried until
+    it can."""
     from twisted.internet import reactor
 
-    database.away = LedgerNewer("the tables are newer")
+    database.away = away
 
     def opened() -> Ledger:
         database.reopen()
@@ -162,7 +171,7 @@ def test_one_that_cannot_be_opened_yet(database: Database) -> Any:
 
     thread = LedgerThread(opened, call_from_thread=reactor.callFromThread, clock=reactor)  # type: ignore[attr-defined]
     thread.start()
-    yield until(lambda: thread.trouble == "the tables are newer")
+    yield until(lambda: thread.trouble == trouble)
     answer = yield done(thread, Database.use)
     assert isinstance(answer, LedgerUnavailable)
     database.away = None

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 
 from awfproxy.server.hint_key import HintKeyError
 from awfproxy.server.lifecycle import Lifecycle, StartFailure
+from awfproxy.server.notify_standing import Standing
 from awfproxy.server.sockets import ListenError
 from tests.conftest import LoggedFailures
 
@@ -44,8 +45,12 @@ class DummyProxy:
     def end_drain(self) -> None:
         self.asked.append("end drain")
 
-    def reload(self) -> None:
+    def reload(self) -> Deferred[None]:
         self.asked.append("reload")
+        return succeed(None)
+
+    def standing(self) -> Standing:
+        return Standing("starting", (), 0)
 
 
 class DummyReactor:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.server.logfile import LogFile
+from awfproxy.server.shared_logfile import SharedLogFile
 
 
 class Disk:
@@ -132,3 +133,41 @@ def test_a_failed_open_leaves_the_open_file_as_it_was(path: Path) -> None:
     file.flush()
     file.close()
     assert renamed.read_bytes() == b"1\n"
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+def test_lines_that_went_to_a_removed_file_are_owed_still(path: Path, kind: type[LogFile]) -> None:
+    """Nobody could find them there; after the name was opened anew they are written again."""
+    file = kind(str(path))
+    file.open()
+    file.owed = b'{"a":1}\n{"a":2}\n'
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=r"x\.jsonl"):
+        file.flush()
+    assert file.owed == b'{"a":1}\n{"a":2}\n'
+    file.open()
+    file.flush()
+    file.close()
+    assert path.read_bytes() == b'{"a":1}\n{"a":2}\n'
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_file_that_somebody_truncates_is_appended_to_from_its_start(
+    path: Path, kind: type[LogFile], torn: bool
+) -> None:
+    """As ``copytruncate`` does: no hole of zeros, and no line that comes later is spoilt."""
+    file = kind(str(path), Disk([100, 3, -1] if torn else []).write)
+    file.open()
+    file.owed = b'{"a":1}\n'
+    file.flush()
+    if torn:
+        file.owed = b'{"a":2}\n'
+        with pytest.raises(OSError, match="No space"):
+            file.flush()
+    os.truncate(path, 0)
+    file.owed += b'{"a":3}\n'
+    file.flush()
+    file.close()
+    lines = [line for line in path.read_bytes().splitlines() if line]
+    assert lines == ([b'{"a":2}', b'{"a":3}'] if torn else [b'{"a":3}'])

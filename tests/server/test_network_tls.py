@@ -1,4 +1,4 @@
-"""Listeners with TLS of Twisted's own (``ssl:`` endpoints): what is written goes encrypted, and whole."""
+"""Transports with TLS of Twisted's own (``haproxy:ssl:`` endpoints, plugins): what is written goes encrypted, whole."""
 
 from __future__ import annotations
 

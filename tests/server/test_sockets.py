@@ -127,7 +127,13 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_kinds_that_only_twisted_knows() -> None:
     """None: they are Twisted's to open."""
-    assert open_listening("ssl:0:privateKey=k.pem:certKey=c.pem") is None
+    assert open_listening("haproxy:tcp:0") is None
+
+
+def test_certificates_that_are_not_there() -> None:
+    """Before anything is bound, in words that name the file."""
+    with pytest.raises(ListenError, match=r"No such file or directory: /nowhere/k\.pem"):
+        open_listening("ssl:0:privateKey=/nowhere/k.pem:certKey=/nowhere/c.pem")
 
 
 def test_a_socket_that_systemd_did_not_pass() -> None:

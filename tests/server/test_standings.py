@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from awfproxy.core.budgets import Budget
 from awfproxy.ledger.memory import MemoryLedger
+from awfproxy.server.soft_caps import SoftCaps
 from awfproxy.server.standings import Standings, in_dollars
 from tests.server.ledger_stage import PORT, START, Process
 from tests.server.stage import Stage
@@ -20,7 +21,7 @@ def test_what_nobody_knows_is_not_0() -> None:
     of_port = Budget(enabled=True, period="day", soft_cap_tokens=400, hard_cap_tokens=500, hard_cap_usd=2.0)
     one = Process(MemoryLedger(), clock, {PORT: of_port}, read=False)
     settings = msgspec.structs.replace(Stage().port.settings, name=PORT.port)
-    standings = Standings(settings, one.allowances.of, clock.seconds, lambda allowance, standing: None)
+    standings = Standings(settings, one.allowances.of, clock.seconds, SoftCaps(lambda allowance, standing: None))
     turn(clock, 3)
     tokens, usd = (found["port", ""] for found in standings.look())
     assert (tokens.limit, tokens.soft_cap) == (500, 400)

@@ -11,7 +11,9 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from awfproxy.server.tls import TlsClient, TlsError, client_context
+from awfproxy.core.endpoints import TlsFiles
+from awfproxy.server.certificates import Certificates as ListenerCertificates
+from awfproxy.server.tls import TlsClient, TlsError, TlsServer, client_context
 from tests.certificates import Certificates, make_certificates
 from tests.server.stage import Wire
 
@@ -206,3 +208,110 @@ def test_a_certificate_that_is_not_trusted(certificates: Certificates, tmp_path:
     assert above.told == ["lost"]
     assert above.reason is not None
     assert str(above.reason.value).startswith("certificate not accepted: ")
+
+
+# -- the server's side
+
+
+class ServedEnds:
+    """A client of the standard library's, and the layer of a listener: bytes carried between them by `turn`."""
+
+    def __init__(self, certificates: Certificates, version: ssl.TLSVersion | None = None) -> None:
+        asking = ssl.create_default_context(cafile=str(certificates.authority))
+        if version is not None:
+            asking.minimum_version = asking.maximum_version = version
+        self._from_server, self._to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = asking.wrap_bio(self._from_server, self._to_server, server_hostname="localhost")
+        files = TlsFiles(str(certificates.key), str(certificates.certificate))
+        self.above = Above()
+        self.layer = TlsServer(self.above, ListenerCertificates(files, lambda: 0.0).context())
+        self.wire = Wire(self.layer)
+        self.received = b""
+        self.ended = False
+        self.layer.makeConnection(self.wire)
+
+    def turn(self) -> None:
+        """Carry bytes both ways until none are left."""
+        while True:
+            try:
+                if self.client.version() is None or not self.layer.established:
+                    self.client.do_handshake()
+                while piece := self.client.read(1 << 20):
+                    self.received += piece
+                self.ended = True
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                self.ended = True
+            sent = self._to_server.read()
+            if sent and not self.wire.closed:
+                self.wire.receive(sent)
+            answer = self.wire.take()
+            self._from_server.write(answer)
+            if not sent and not answer:
+                return
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_listener_serves_both_ways(certificates: Certificates, version: ssl.TLSVersion) -> None:
+    """The protocol above is connected before the handshake, whose time is then its own to limit."""
+    ends = ServedEnds(certificates, version)
+    assert ends.above.told == ["made"] and not ends.layer.established
+    ends.turn()
+    assert ends.layer.established
+    ends.client.write(b"a request")
+    ends.turn()
+    assert ends.above.data == b"a request"
+    ends.layer.write(b"an answer" * 10_000)
+    ends.turn()
+    assert ends.received == b"an answer" * 10_000
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_the_last_answer_arrives_though_the_client_still_sends(
+    certificates: Certificates, version: ssl.TLSVersion
+) -> None:
+    """A refused body is read on and counted: closing over it would reset the connection, and the refusal be lost."""
+    ends = ServedEnds(certificates, version)
+    ends.turn()
+    ends.client.write(b"the beginning of a body")
+    ends.turn()
+    ends.layer.write(b"no")
+    ends.layer.loseWriteConnection()
+    ends.layer.write(b"nothing more")
+    assert ends.wire.half_closed and not ends.wire.closed
+    ends.client.write(b"more of it")
+    ends.turn()
+    assert ends.received == b"no" and ends.ended
+    assert len(ends.above.data) > len(b"the beginning of a body"), "what comes is counted"
+    ends.layer.loseConnection()
+    assert ends.wire.closed
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", b"\x17\x03\x03\x00\x02xx", b"\0" * 100])
+def test_what_is_no_tls_ends(certificates: Certificates, sent: bytes) -> None:
+    """Nothing of it reaches the protocol above."""
+    ends = ServedEnds(certificates)
+    ends.wire.receive(sent)
+    assert ends.wire.closed
+    ends.wire.end()
+    assert ends.above.told == ["made", "lost"] and not ends.above.data
+
+
+@pytest.mark.parametrize("how", ["loseConnection", "loseWriteConnection", "abortConnection"])
+def test_a_listener_that_closes_before_the_handshake(certificates: Certificates, how: str) -> None:
+    """The limits of the protocol above hold meanwhile."""
+    ends = ServedEnds(certificates)
+    ends.layer.write(b"too early")
+    getattr(ends.layer, how)()
+    assert ends.wire.take() == b"" and (ends.wire.closed or ends.wire.half_closed)
+
+
+def test_a_client_that_says_that_it_closes(certificates: Certificates) -> None:
+    """It is gone, as one that closes its socket."""
+    ends = ServedEnds(certificates)
+    ends.turn()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ends.client.unwrap()
+    ends.turn()
+    assert ends.wire.closed

@@ -12,7 +12,7 @@ from awfproxy.server.worker_sockets import open_for_workers
 ANY = "tcp:0:interface=127.0.0.1"
 
 
-@pytest.mark.parametrize("endpoint", [ANY, "tcp:0:interface=\\:\\:1"])
+@pytest.mark.parametrize("endpoint", [ANY, "tcp:0:interface=\\:\\:1", "tcp6:0"])
 def test_a_port_has_a_socket_for_each(endpoint: str) -> None:
     """On one address; connections come to all of them."""
     sockets = open_for_workers(endpoint, 3)
@@ -67,4 +67,26 @@ def test_a_unix_socket_is_one_for_all(tmp_path: Path) -> None:
 def test_what_cannot_be_shared_is_refused() -> None:
     """With the way out."""
     with pytest.raises(ListenError, match="workers = 1"):
-        open_for_workers("tcp6:0", 2)
+        open_for_workers("haproxy:tcp:0", 2)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_another_interface_of_a_port_that_is_moved(workers: int) -> None:
+    """Bound while the old sockets are still there, if they are about to go; nobody else is let in by that."""
+    before = open_for_workers(ANY, workers)
+    wide = f"tcp:{before[0].getsockname()[1]}:interface=0.0.0.0"
+    after: list[socket.socket] = []
+    try:
+        with pytest.raises(ListenError, match="taken by another process"):
+            open_for_workers(wide, workers)
+        after = open_for_workers(wide, workers, beside=before)
+        assert len({each.fileno() for each in after}) == workers
+        for each in before:
+            each.close()
+        with pytest.raises(ListenError, match="taken by another process"):
+            open_for_workers(wide, workers)
+        with socket.create_connection(("127.0.0.1", after[0].getsockname()[1])):
+            pass
+    finally:
+        for each in (*before, *after):
+            each.close()
