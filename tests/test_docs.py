@@ -62,7 +62,6 @@ NO_BOUNDS = {
     "server.recovery.ROTATED_MAX",
     "server.recovery.TAIL_BYTES",
     "server.recovery.TAIL_MOST",
-    "server.ports.GC_THRESHOLD",
     "server.shared_works.NAME",  # bytes of a keyed hash, as text
     "server.shared_works.TABLE",  # derived from core.background.WORKS_MAX
     "server.tail_mark.SIZE",

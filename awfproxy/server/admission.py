@@ -113,11 +113,11 @@ class Admission:
         """
         rates = self._rates.of(demand.user)
         quote = self._quotes.quote(demand)
-        if isinstance(quote, Unbounded):
-            return self._unbounded(demand, rates, quote)
-        if isinstance(quote, PriceMissing):
+        if not isinstance(quote, Quote):
+            if isinstance(quote, Unbounded):
+                return self._unbounded(demand, rates, quote)
             return self._have_priced(Waiting(self, demand, [], rates, 0, decided))
-        obstacle = self._others_first(demand, quote.amounts)
+        obstacle = self._others_first(demand, quote.amounts) if self._shares else None
         if obstacle is None:
             tried = self._try(demand, quote.amounts, rates, quote.tokens)
             if isinstance(tried, _DECIDED):
@@ -166,7 +166,7 @@ class Admission:
 
     def _others_first(self, demand: Demand, amounts: list[tuple[Allowance, int]]) -> Allowance | None:
         """The first budget for which others wait that go before this call."""
-        for allowance, _ in amounts if self._shares else ():
+        for allowance, _ in amounts:
             line = self._lines.get(allowance)
             if line is not None and line.must_wait(demand.user):
                 return allowance
@@ -197,7 +197,7 @@ class Admission:
         if self._shares:
             for allowance, amount, _ in (*held, *usd):
                 self.line(allowance).holds(demand.user, amount)
-        stamps = [each.take(demand.size, tokens) for each in rates]
+        stamps = [each.take(demand.size, tokens) for each in rates] if rates else []
         if amounts:
             self._tally.budget_decision("", "allowed")
         return Admitted(self, demand, now, held, usd, rates, stamps, tokens)
@@ -261,7 +261,8 @@ class Admission:
             return self._unbounded(waiting.demand, waiting.rates, quote)
         assert isinstance(quote, Quote)
         waiting.quoted(quote.amounts, quote.tokens)
-        tried = self._others_first(waiting.demand, quote.amounts) or self._try(
+        obstacle = self._others_first(waiting.demand, quote.amounts) if self._shares else None
+        tried = obstacle or self._try(
             waiting.demand, quote.amounts, waiting.rates, quote.tokens, waiting.uncovered
         )
         return tried if isinstance(tried, _DECIDED) else self._have_wait(waiting, tried)

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from awfproxy.server.network import BACKLOG, WRITE_HIGH, WRITE_LOW, Listener, holds_unread
+from awfproxy.server.network import BACKLOG, GONE, WRITE_HIGH, WRITE_LOW, Listener, holds_unread
 
 #: made once: a Failure per closed connection costs more than the close
 CLOSED = Failure(ConnectionDone())
@@ -55,7 +55,9 @@ class LoopTransport(asyncio.Protocol):
         """The loop let go of the socket."""
         self.write = _unconnected
         self._producer = None
-        self.protocol.connectionLost(CLOSED if exc is None else LOST)
+        protocol, self.protocol = self.protocol, GONE
+        self.data_received = GONE.dataReceived  # type: ignore[method-assign]
+        protocol.connectionLost(CLOSED if exc is None else LOST)
 
     def pause_writing(self) -> None:
         """Too much is queued."""

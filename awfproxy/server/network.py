@@ -26,6 +26,9 @@ WRITE_HIGH = 64 * 1024
 WRITE_LOW = 16 * 1024
 #: connections that wait to be accepted; the kernel caps it at net.core.somaxconn
 BACKLOG = 4096
+#: the protocol of a transport whose connection is lost: the one that it had and it hold each other, and would
+#: wait for the garbage collector with whatever they keep
+GONE = Protocol()
 
 
 class Transport(Interface):

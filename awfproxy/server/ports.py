@@ -53,12 +53,10 @@ LAST_REQUESTS = 0.2
 KEPT_BYTES = 64 * 1024 * 1024
 #: malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-#: allocations between two collections of the youngest generation: a call leaves almost no cycles, and collecting the
-#: thousands of objects of open streams over and over would show as pauses
-GC_THRESHOLD = 50_000
-#: collections of a generation before the next one's: what ran at a collection is garbage of an older generation when it
-#: has ended, with its connections and their buffers, so that up to 25 times as much waits as runs
-GC_OLDER = 5, 20
+#: allocations between two collections of the youngest generation, and of these before the next two: calls and
+#: connections let go of each other when they end and leave almost no cycles, and collecting the thousands of objects of
+#: open streams over and over would show as pauses
+GC_THRESHOLDS = 50_000, 20, 50
 
 
 class Ports:
@@ -131,7 +129,7 @@ class Ports:
         self._sweeping.start(SWEEP_SECONDS, now=False)
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_THRESHOLD, *GC_OLDER)
+        gc.set_threshold(*GC_THRESHOLDS)
 
     def listen(self, name: str, listening: socket.socket) -> Listener:
         """Accept a port's calls on a socket, which then belongs to the listener.

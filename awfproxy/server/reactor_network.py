@@ -22,7 +22,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
-from awfproxy.server.network import BACKLOG, WRITE_HIGH, Listener, holds_unread
+from awfproxy.server.network import BACKLOG, GONE, WRITE_HIGH, Listener, holds_unread
 from awfproxy.server.sockets import ListenError, explain
 
 log = txaio.make_logger()
@@ -60,7 +60,9 @@ class ReactorTransport(Protocol):
         """Twisted let go of the socket."""
         self._gone = True
         self._socket = None
-        self._above.connectionLost(reason)
+        above, self._above = self._above, GONE
+        self.dataReceived = GONE.dataReceived  # type: ignore[method-assign]
+        above.connectionLost(reason)
 
     # -- as the byte path's transport
 

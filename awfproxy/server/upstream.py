@@ -184,11 +184,13 @@ class UpstreamConnection(Protocol):
         exchange, self.exchange = self.exchange, None
         self.answer = None
         self._pool.lost(self)
+        whole = bool(reason.check(ConnectionDone)) and self.reader.end_of_stream()
+        self.reader.stop()
         if exchange is None:
             return
         if not was_up:
             exchange.connect_failed("timed out" if self._expired else _why(reason), self._expired)
-        elif reason.check(ConnectionDone) and self.reader.end_of_stream():
+        elif whole:
             exchange.response_end(b"", [])
         else:
             exchange.upstream_lost(_why(reason), retryable=self.reused and not self.reader.started)

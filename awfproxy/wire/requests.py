@@ -56,6 +56,17 @@ class RequestSink(Protocol):
         """The request is whole.  Nothing more is told until `RequestReader.proceed`."""
 
 
+class _Nobody:
+    """Is told of nothing any more."""
+
+    def request_head(self, head: RequestHead) -> None: ...
+    def request_body(self, piece: bytes) -> None: ...
+    def request_complete(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class RequestReader:
     """Turns a client's bytes into requests, one at a time."""
 
@@ -65,7 +76,7 @@ class RequestReader:
     )  # fmt: skip
 
     def __init__(self, sink: RequestSink) -> None:
-        self._sink = sink
+        self._sink: RequestSink = sink
         self._held = b""
         self._state = _HEAD
         self._parser: httptools.HttpRequestParser | None = None
@@ -119,7 +130,9 @@ class RequestReader:
         """Ignore everything from now on, and let go of what is kept."""
         self._state = _DEAD
         self._held = b""
+        # Each of the two has the other: what they keep would wait for the garbage collector.
         self._parser = None
+        self._sink = _NOBODY
 
     # -- the head
 

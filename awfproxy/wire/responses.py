@@ -86,6 +86,10 @@ class ResponseReader:
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
 
+    def stop(self) -> None:
+        """Nothing more comes.  Reader and parser have each other, and would wait for the garbage collector."""
+        self._parser = None
+
     def feed(self, data: bytes) -> Fault | None:
         """Take one read."""
         parser = self._parser

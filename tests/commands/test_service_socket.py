@@ -26,6 +26,9 @@ def answering(folder: Path, raw: bytes) -> Iterator[ServiceSocket]:
             with connected:
                 connected.recv(65536)
                 connected.sendall(raw)
+                connected.shutdown(socket.SHUT_WR)
+                while connected.recv(65536):
+                    pass  # the rest of what is asked: closed over, it would take the answer with it
 
         thread = threading.Thread(target=serve)
         thread.start()

@@ -6,7 +6,9 @@ The far end is a plain socket that the test reads and writes without blocking.
 from __future__ import annotations
 
 import errno
+import gc
 import socket
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,37 @@ async def test_a_listener_that_is_closed_at_once(network: Network) -> None:
     await turn(5)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(address, timeout=1)
+
+
+@with_reactor
+async def test_a_connection_that_is_lost_is_gone(network: Network, listening: socket.socket) -> None:
+    """With its protocol, and without the garbage collector: it would come late, and what waits for it is memory."""
+    made: list[weakref.ref[Near]] = []
+
+    def build() -> Near:
+        near = Near()
+        made.append(weakref.ref(near))
+        return near
+
+    listener = network.listen(listening.dup(), build)
+    gc.disable()
+    try:
+        for end in ("client closes", "we close", "we abort"):
+            far = Far(socket.create_connection(listening.getsockname()))
+            await until(lambda: made and (near := made[0]()) is not None and near.told == ["made"])
+            near = made[0]()
+            assert near is not None
+            if end == "we close":
+                near.wire.loseConnection()
+            elif end == "we abort":
+                near.wire.abortConnection()
+            del near
+            far.raw.close()
+            await until(lambda: made.pop()() is None if made[0]() is None else False)
+    finally:
+        gc.enable()
+        listener.close()
+        await turn(5)
 
 
 @with_reactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -208,3 +209,13 @@ def test_a_sink_may_stop_the_reader_at_the_head() -> None:
     transcript.request_head = lambda head: transcript.reader.stop()  # type: ignore[method-assign]
     assert transcript.reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc") is None
     assert transcript.events == []
+
+
+def test_a_reader_that_is_stopped_leaves_nothing_to_the_garbage_collector() -> None:
+    """In the middle of a request: neither its parser, nor who was told."""
+    gc.collect()
+    transcript = Transcript()
+    transcript.reader.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+    transcript.reader.stop()
+    del transcript
+    assert gc.collect() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import pairwise
 
 import pytest
@@ -143,3 +144,14 @@ def test_line_ends_after_an_answer_are_no_surplus_whatever_the_split(head_only: 
             assert reader.feed(data[:at]) is None
             assert reader.feed(data[at:]) is None
             assert (reader.complete, reader.surplus) == (True, surplus), (after, at)
+
+
+def test_a_reader_that_is_stopped_leaves_nothing_to_the_garbage_collector() -> None:
+    """In the middle of an answer, which its parser and it would both keep."""
+    gc.collect()
+    reader = ResponseReader()
+    reader.expect(b"GET")
+    assert reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab") is None
+    reader.stop()
+    del reader
+    assert gc.collect() == 0
