@@ -15,9 +15,12 @@ demo: $(VENV)/.installed
 
 # Everything that must hold: style, types, all tests on the fast reactor, and the server's tests on Twisted's own (those
 # with processes of their own run them on both anyway).
+# In JOBS processes, as many tests wait for something; the tests of a file in one.
+JOBS ?= 2
 test: lint
-	AWFPROXY_TEST_REACTOR=uvloop $(BIN)/python -m pytest -q
-	AWFPROXY_TEST_REACTOR=epoll $(BIN)/python -m pytest -q tests/server --ignore-glob='*/test_process_*'
+	AWFPROXY_TEST_REACTOR=uvloop $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+	AWFPROXY_TEST_REACTOR=epoll $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests/server \
+		--ignore-glob='*/test_process_*'
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -77,7 +77,7 @@ def without(tmp_path: Path) -> Callable[[], None]:
 
     def reach() -> None:
         (tmp_path / "database").unlink()
-        (tmp_path / "database").mkdir()
+        (tmp_path / "database").mkdir(exist_ok=True)  # who waits for it may have made it at once
 
     return reach
 
