@@ -64,8 +64,9 @@ def analyze(
 
     --format markdown is made to be posted as an issue or a comment, and to be updated there.
     """
+    from awfproxy.report.again import Again
     from awfproxy.report.analysis.analysis import analyse, files_of
-    from awfproxy.report.analysis.comparison import Comparison
+    from awfproxy.report.analysis.comparison import NOTHING_BEFORE, Comparison
     from awfproxy.report.analysis.forms import EVIDENCE, View, render
     from awfproxy.report.analysis.gates import GateError, failed, gates_of
     from awfproxy.report.analysis.thresholds import ThresholdError, thresholds_of
@@ -74,8 +75,10 @@ def analyze(
     try:
         gates = gates_of(fail_on)
         limits = thresholds_of(thresholds, settings)
-    except (GateError, ThresholdError) as error:
+    except GateError as error:
         raise click.UsageError(common.shown(str(error))) from None
+    except ThresholdError as error:
+        raise click.UsageError("\n".join(map(common.shown, error.faults))) from None
     compares = bool(compare or compare_run)
     if not compares and any(gate.compares for gate in gates):
         raise click.UsageError("--fail-on increase needs --compare or --compare-run.")
@@ -83,21 +86,22 @@ def analyze(
         raise click.UsageError("--fail-on cost and --no-cost exclude each other.")
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
-    with common.progress(files_of(sources)) as progress:
-        found = analyse(sources, limits=limits, costs=costs, filters=wanted, turns=turns, progress=progress)
-    common.remark(found.remarks.sentences())
-    if not found.found:
-        asked = " that were asked for" if wanted else ""
-        common.refuse([f"There are no token usage records{asked} there."])
     comparison = None
-    if compares:
-        # Another run is other work at another time; the rest of what is asked for holds for both.
-        others = wanted.of_runs(compare_run) if compare_run else wanted
-        before = analyse(compare or sources, limits=limits, costs=costs, filters=others)
-        common.remark(before.remarks.sentences())
-        if not before.found:
-            common.refuse(["There are no token usage records to compare with."])
-        comparison = Comparison(before, found)
+    # Where two runs of the same records are compared these are read twice.
+    with Again(sources if compare_run and not compare else ()) as again:
+        sources = again.paths or sources
+        with common.progress(files_of(sources)) as progress:
+            found = analyse(sources, limits=limits, costs=costs, filters=wanted, turns=turns, progress=progress)
+        common.remark(found.remarks.sentences())
+        if not found.found:
+            asked = " that were asked for" if wanted else ""
+            common.refuse([f"There are no token usage records{asked} there."])
+        if compares:
+            before = analyse(compare or sources, limits=limits, costs=costs, filters=wanted.before(compare_run))
+            common.remark(before.remarks.sentences())
+            if not before.whole.calls:
+                common.remark([NOTHING_BEFORE])
+            comparison = Comparison(before, found)
     view = View(EVIDENCE if evidence is None else evidence, common.width())
     write_out([render(found, form, view, comparison)])
     if said := failed(gates, found, comparison):

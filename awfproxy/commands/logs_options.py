@@ -206,6 +206,6 @@ def refuse(lines: Iterable[str]) -> NoReturn:
 
 def shown(text: str) -> str:
     """Harmless in a terminal."""
-    from awfproxy.report.escaping import visible
+    from awfproxy.report.escaping import terminal
 
-    return visible(text)
+    return terminal(text)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from awfproxy.report.rows import Counted
+from awfproxy.report.rows import Counted, whole
 
 if TYPE_CHECKING:
-    from awfproxy.report.costs import Rates
+    from awfproxy.report.costs import Cost, Rates
 
 #: figures that are added up
 FIGURES: Final = (
@@ -49,6 +49,7 @@ class Bucket:
         "end",
         "facts",
         "includes_cache",
+        "least",
         "longest",
         "rates",
         "reasoning_calls",
@@ -82,6 +83,8 @@ class Bucket:
         self.cost = 0
         #: calls that have none
         self.unpriced = 0
+        #: calls of which the cost is a least one, by their price and not for want of counts
+        self.least = 0
         self._settled = (0,) * len(FIGURES)
 
     def settle(self) -> None:
@@ -110,12 +113,10 @@ class Bucket:
             fresh -= read + written
         self.cost += self.rates.of(calls, fresh, read, written - hour, hour, output - thought, thought)
 
-    def apart(self, row: Counted, cost: int) -> None:
-        """A call that was added, and that is not priced by the rates: takes it out of what they are for.
-
-        :param cost: pico-dollars
-        """
-        self.cost += cost
+    def apart(self, row: Counted, cost: Cost) -> None:
+        """A call that was added, and that is not priced by the rates: takes it out of what they are for."""
+        self.cost += cost.pico
+        self.least += cost.least
         counts = (
             1,
             row.input_tokens,
@@ -134,8 +135,9 @@ class Bucket:
 
     @property
     def whole(self) -> bool:
-        """Whether its calls reported both what was read and what was written."""
-        return not {"input_tokens", "output_tokens"}.intersection(self.facts.unknown)
+        """Whether its calls reported all of what was read and what was written."""
+        facts = self.facts
+        return whole(facts.provider, facts.source, facts.unknown, includes_cache=facts.includes_cache)
 
     @property
     def all_input_tokens(self) -> int | None:

@@ -19,7 +19,7 @@ from typing import IO, Final
 from awfproxy.report.costs import PICO
 from awfproxy.report.escaping import short
 from awfproxy.report.filters import Filters
-from awfproxy.report.lines import STDIN, Lines
+from awfproxy.report.lines import Lines, comes_once
 from awfproxy.report.reading import many
 from awfproxy.report.rows import MISTYPED
 from awfproxy.report.sums import ELSEWHERE, OTHERS, SOURCES, Group, Groups, Key, Sum, Totals, named
@@ -144,7 +144,8 @@ def totals_of(turn: Turn) -> Totals:
     cost = Sum()
     if turn.cost_usd is not None:
         # A price for what is known of a call is a part of its cost.
-        cost.add(round(turn.cost_usd * PICO), turn.calls - unpriced, max(unpriced, totals.total.unknown))
+        missing = max(unpriced, totals.total.unknown, min(turn.cost_unknown_calls or 0, turn.calls))
+        cost.add(round(turn.cost_usd * PICO), turn.calls - unpriced, missing)
     else:
         cost.add(0, 0, turn.calls)
     totals.cost = cost
@@ -189,7 +190,8 @@ def turn_files(paths: Sequence[str]) -> list[str]:
     "-" is standard input."""
     found = []
     for path in paths:
-        if path == STDIN or (os.path.isfile(path) and _of_turns(path)):
+        # What comes only once cannot be looked into first.
+        if comes_once(path) or (os.path.isfile(path) and _of_turns(path)):
             found.append(path)
         elif os.path.isdir(path):
             found += files_of([path])

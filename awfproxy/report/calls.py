@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from awfproxy.report.escaping import visible
+from awfproxy.report.escaping import terminal
 from awfproxy.report.figures import UNKNOWN
 from awfproxy.report.rows import Row, read_row
 from awfproxy.report.summary import Request, read_request
@@ -105,13 +105,13 @@ def _labels(user: str | None, run: str | None) -> list[_Part]:
 
 def _time(text: str | None) -> str:
     """The time of day with milliseconds."""
-    return UNKNOWN if text is None else visible(text[11:23])
+    return UNKNOWN if text is None else terminal(text[11:23])
 
 
 def _name(text: str | None) -> str:
     if not text:
         return ""
-    return visible(text[:NAME_MAX]) + ("…" if len(text) > NAME_MAX else "")
+    return terminal(text[:NAME_MAX]) + ("…" if len(text) > NAME_MAX else "")
 
 
 def _joined(parts: Sequence[_Part], width: int | None) -> str:

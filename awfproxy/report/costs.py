@@ -8,11 +8,12 @@ Rules:
 * Which calls are plain the decoder says: a record whose `usage` has anything with a price of its own does not decode as
   a `PlainRow`.
 * Prices are those of the time at which the call was admitted, to ten minutes.
+* Where the way of serving, or a part of what was used, has no rate of its own, the cost is a least one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 PICO: Final = 10**12
 #: tokens by which a rate is found: so few that no price of long prompts is met
 SAMPLE: Final = 1_000
+#: how the words of the price list begin for what has no rate
+UNPRICED: Final = "unpriced-"
 #: rates that are kept, by provider, model and ten minutes
 KEPT_MAX: Final = 8_192
 
@@ -115,6 +118,15 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
         )
 
 
+class Cost(NamedTuple):
+    """Of one call."""
+
+    #: pico-dollars
+    pico: int
+    #: it is at least that: not all of it has a rate
+    least: bool = False
+
+
 class Costs:
     """Prices rows.
 
@@ -160,18 +172,24 @@ class Costs:
         kept[key] = rates
         return rates
 
-    def exact(self, line: bytes, rates: Rates) -> int:
-        """The long way: pico-dollars of the call of this line; 0 where nothing is known of what it used."""
+    def exact(self, line: bytes, rates: Rates) -> Cost:
+        """The long way: of the call of this line; 0 where nothing is known of what it used."""
         row = decoded(line, _decode)
         if isinstance(row, str):
             raise TypeError(f"only records have a cost: {row}")
         consumed = of_record(Consumer(row))
         if consumed is None:
-            return 0
+            return Cost(0)
         word = rates.price.assumed(consumed)
         if word is not None:
             self.assumed[word] = self.assumed.get(word, 0) + 1
-        return _pico(rates.price.cost(consumed))
+        return Cost(_pico(rates.price.cost(consumed)), word is not None and word.startswith(UNPRICED))
+
+
+class Used(Counted):
+    """A row with the provider's own usage object, and without labels."""
+
+    usage: Any = None
 
 
 class Consumer:
@@ -179,7 +197,7 @@ class Consumer:
 
     __slots__ = (*COUNTS, "input_tokens_include_cache", "provider", "unknown", "usage")
 
-    def __init__(self, row: UsageRow) -> None:
+    def __init__(self, row: UsageRow | Used) -> None:
         self.provider = row.provider or ""
         self.input_tokens = row.input_tokens or 0
         self.output_tokens = row.output_tokens or 0
@@ -216,4 +234,4 @@ def _pico(dollars: float) -> int:
     return round(dollars * PICO)
 
 
-_decode: Final = msgspec.json.Decoder(UsageRow).decode
+_decode: Final = msgspec.json.Decoder(Used).decode

@@ -6,6 +6,7 @@ different names never look alike for it.  Every report writes such texts through
 """
 
 import html
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable
@@ -23,6 +24,10 @@ _BLANK: Final = frozenset(
 #: forms, which Excel reads alike in some languages).
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
+#: What GitHub's runner takes for the beginning of a command in what a step prints (docs.github.com, "Workflow
+#: commands").
+_COMMAND: Final = re.compile(r":{2,}|##(?=\[)")
+
 #: Characters of a name that are shown.  Names of models have up to 122, ids up to 128.
 SHOWN_MAX: Final = 240
 
@@ -32,6 +37,12 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(char) if _unseen(char) else char for char in text)
+
+
+def terminal(text: str) -> str:
+    """The same for what a CI job prints too: nothing in it is a command to GitHub's runner, which looks for ``::`` at
+    the beginning of a line (wherever a name may be folded) and for ``##[`` anywhere."""
+    return _COMMAND.sub(lambda found: "".join(map(_escaped, found[0])), visible(text))
 
 
 def short(text: str) -> str:
@@ -59,7 +70,7 @@ def markdown_text(text: str) -> str:
 
 def csv_cell(text: str) -> str:
     """For a cell of comma-separated values: never a formula.  Quoting is left to the writer of the file."""
-    text = visible(text)
+    text = terminal(text) if visible(text).lstrip().startswith("::") or "##[" in text else visible(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 

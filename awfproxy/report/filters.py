@@ -61,8 +61,11 @@ class Filters:
         """Whether anything is asked for."""
         return bool(self._tests)
 
-    def of_runs(self, runs: Sequence[str]) -> Filters:
-        """The same for other runs, whenever they were."""
+    def before(self, runs: Sequence[str]) -> Filters:
+        """The same for what records are compared with, which is other work at another time.
+
+        :param runs: which runs of it; none: all
+        """
         return Filters(None, None, self.model, {**self.members, "run": runs})
 
     def wants(self, row: Filtered) -> bool:

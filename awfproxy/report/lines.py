@@ -2,12 +2,13 @@
 
 Rules: a compressed file is known by its first bytes, not by its name; nothing is read whole, and no line longer than
 `LINE_MAX` is held, whatever a compressed file unpacks to; what cannot be read is counted and told, and never stops the
-rest.
+rest.  A pipe or a device is read where it was named, never because it lies in a folder.
 """
 
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,20 @@ STDIN: Final = "-"
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+#: What some editors and spreadsheets put before UTF-8.
+_MARK: Final = b"\xef\xbb\xbf"
+
+
+class Unread(str):
+    """A path in a folder that is not read."""
+
+    __slots__ = ("why",)
+    why: str
+
+    def __new__(cls, path: str, why: str) -> "Unread":
+        made = super().__new__(cls, path)
+        made.why = why
+        return made
 
 
 class Lines:
@@ -65,16 +80,22 @@ class Lines:
 
     def _through(self, read: Callable[[IO[bytes]], Iterator[bytes]]) -> Iterator[bytes]:
         for path in self._files:
+            if isinstance(path, Unread):
+                self.troubles.append(f"{path}: not read: {path.why}.")
+                continue
+            how = "not read"
             try:
                 if path == STDIN:
+                    how = "not read to its end"
                     yield from read(self._stdin or sys.stdin.buffer)
                 else:
                     with open(path, "rb", buffering=BUFFER) as file:
+                        how = "not read to its end"
                         yield from read(file)
-                        self._done += file.tell()
+                        self._done += file.tell() if file.seekable() else 0
             except broken_file_errors() as error:
                 # A live file's compression ends in the middle; everything before has been read.
-                self.troubles.append(f"{path}: not read to its end: {reason_of(error)}.")
+                self.troubles.append(f"{path}: {how}: {reason_of(error)}.")
 
     def _lines_of(self, file: IO[bytes]) -> Iterator[bytes]:
         readline = decompressed(file).readline
@@ -136,11 +157,40 @@ def find_files(paths: Sequence[str], prefix: str, but: str) -> list[str]:
         if path == STDIN or not os.path.isdir(path):
             found.append(path)
             continue
-        for folder, folders, names in os.walk(path):
-            folders.sort()
-            wanted = (name for name in sorted(names) if name.startswith(prefix) and not name.startswith(but))
-            found.extend(os.path.join(folder, name) for name in wanted if ".jsonl" in name)
+        found += files_in(path, lambda name: name.startswith(prefix) and not name.startswith(but) and ".jsonl" in name)
     return found
+
+
+def files_in(path: str, wanted: Callable[[str], bool]) -> list[str]:
+    """The files of a folder, and of the folders within, with wanted names; what cannot be read, or what only waits
+    (a pipe, a device), is an `Unread`."""
+    found: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(Unread(error.filename, reason_of(error)))
+
+    for folder, folders, names in os.walk(path, onerror=unreadable):
+        folders.sort()
+        for name in sorted(filter(wanted, names)):
+            each = os.path.join(folder, name)
+            found.append(each if _is_regular(each) else Unread(each, "it is no regular file"))
+    return found
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True  # opening it tells what is wrong
+
+
+def comes_once(path: str) -> bool:
+    """Whether it can be read only once: standard input, a pipe, a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return path == STDIN
+    return path == STDIN or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def size_of(files: Sequence[str]) -> int:
@@ -178,7 +228,13 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
         zstd = _zstd()
         options = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG_MAX}
         return _as_it_comes(zstd.ZstdFile(buffered, options=options))
-    return buffered
+    return _unmarked(buffered)
+
+
+def _unmarked(file: io.BufferedReader) -> IO[bytes]:
+    if file.peek(len(_MARK)).startswith(_MARK):
+        file.read(len(_MARK))
+    return file
 
 
 class _Pieces(io.RawIOBase):
@@ -201,7 +257,7 @@ class _Pieces(io.RawIOBase):
 
 
 def _as_it_comes(file: Any) -> IO[bytes]:
-    return cast("IO[bytes]", io.BufferedReader(_Pieces(file), BUFFER))
+    return _unmarked(io.BufferedReader(_Pieces(file), BUFFER))
 
 
 def _zstd() -> Any:

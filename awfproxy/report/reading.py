@@ -30,6 +30,8 @@ class Remarks:
         self.too_long = 0
         #: records seen before
         self.duplicates = 0
+        #: of these, those that tell something else than the first
+        self.differing = 0
         #: whole sentences about files that could not be read, or not to their end
         self.troubles: list[str] = []
 
@@ -56,7 +58,8 @@ class Remarks:
         if others := self.bad.get(OTHER):
             said.append(f"{many(others, 'line')} left out: records of another kind.")
         if self.duplicates:
-            said.append(f"{many(self.duplicates, 'record')} met again under the same request_id, counted once.")
+            other = f"; {self.differing:,} with other figures, of which the first count" if self.differing else ""
+            said.append(f"{many(self.duplicates, 'record')} met again under the same request_id, counted once{other}.")
         return said
 
 

@@ -215,8 +215,9 @@ class Repricing:
             return row
         if self._filters is not None and not self._filters.wants(row):
             return None
-        if row.request_id is not None and not seen.add(row.request_id):
+        if row.request_id is not None and not seen.add(row.request_id, row.mark):
             self.remarks.duplicates += 1
+            self.remarks.differing = seen.differing
             return None
         consumed = of_record(Consumer(row))
         old, new = self.before.price(row), self.after.price(row)

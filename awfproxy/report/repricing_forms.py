@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from awfproxy.report.costs import PICO
-from awfproxy.report.escaping import markdown_code, visible
+from awfproxy.report.escaping import markdown_code, terminal
 from awfproxy.report.figures import LEAST, NOT_SAID, UNKNOWN, dollars, some_of
 from awfproxy.report.reading import many
 from awfproxy.report.repricing import DIGITS, Named, Repriced, Repricing
@@ -99,7 +99,7 @@ def _priced_name(named: Named, when: str) -> str | None:
 
 
 def _pretty(report: Repricing, width: int | None) -> str:
-    return pretty(_table(report), width) + sentences(_notes(report, visible), width)
+    return pretty(_table(report), width) + sentences(_notes(report, terminal), width)
 
 
 def _markdown(report: Repricing, width: int | None) -> str:

@@ -1,10 +1,14 @@
 """One line of token-usage.jsonl, as far as reports need it.
 
 Rules: files of AWF's own api-proxy are read as well as ours.  A count that is absent, or that the record's `unknown`
-names, is not known, and never 0.  A line that is no such record is not an error, but it is told why (`REASONS`).
+names, is not known, and never 0.  A line that is no such record is not an error, but it is told why (`REASONS`).  A
+label of another type is one that is not said: what was used counts alike, whatever a report is grouped by.  Where the
+provider tells no output, and a total that is all input (embeddings), the output is known to be 0.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from operator import attrgetter
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -16,6 +20,8 @@ Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
 
 #: The counts of a record, in the order in which they are shown.
 COUNTS: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+
+OUTPUT: Final = "output_tokens"
 
 Reason = Literal["other", "malformed", "mistyped", "countless"]
 #: A record of some other kind (requests.jsonl).
@@ -30,6 +36,10 @@ REASONS: Final = (OTHER, MALFORMED, MISTYPED, COUNTLESS)
 
 #: Providers whose input tokens do not count the cached ones, for records that do not say (AWF's).
 APART: Final = frozenset({"anthropic", "bedrock"})
+#: A source of figures that nobody counted.
+ESTIMATED: Final = "estimated"
+#: Those of them that name the cached ones in every answer; models on Bedrock that have no cache do not.
+TELLING: Final = frozenset({"anthropic"})
 
 
 class Counted(msgspec.Struct, gc=False):
@@ -72,6 +82,17 @@ class Counted(msgspec.Struct, gc=False):
             return self.input_tokens
         return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
 
+    @property
+    def whole(self) -> bool:
+        """Whether all of what was read and written is known (`whole`)."""
+        lacks = [name for name in COUNTS if getattr(self, name) is None or name in (self.unknown or ())]
+        return not lacks or whole(self.provider, self.usage_source, lacks, includes_cache=self.includes_cache)
+
+    @property
+    def mark(self) -> int:
+        """A hash of what was used: of two records of one call it is the same."""
+        return hash(used(self))
+
     def forget_unknown(self) -> None:
         """Makes every count None that `unknown` names."""
         for name in self.unknown or ():
@@ -88,6 +109,10 @@ class Row(Counted):
     feature: str | None = None
     run: str | None = None
     conversation: str | None = None
+
+
+#: what was used, by which two records of one call are the same
+used: Final = attrgetter("model", *COUNTS[:4])
 
 
 class UsageRow(Row):
@@ -110,15 +135,57 @@ def read_row(line: bytes) -> Row | Reason:
     return row
 
 
-def decoded(line: bytes, decode: Callable[[bytes], R]) -> R | Reason:
-    """What the line is for this decoder; counts are as they stand."""
+def decoded(line: bytes, decode: Callable[[bytes], R], spare: Sequence[str] = ()) -> R | Reason:
+    """What the line is for this decoder; counts are as they stand, labels of another type are None.
+
+    :param spare: members that the call counts without, left out one after the other where it cannot be read with them
+    """
     try:
         row = decode(line)
     except msgspec.ValidationError:
-        return _kind(line)
+        kind = _kind(line)
+        mended = _without(line, decode, spare) if kind == MISTYPED else None
+        if mended is None:
+            return kind
+        row = mended
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return MALFORMED
-    return COUNTLESS if row.input_tokens is None and row.output_tokens is None else row
+    if row.input_tokens is None and row.output_tokens is None:
+        return COUNTLESS
+    if row.unknown is not None and OUTPUT in row.unknown:
+        know_output(row, line)
+    return row
+
+
+def know_output(row: Counted, line: bytes) -> None:
+    """Takes the output out of what is not known where the total says that there was none.
+
+    :param row: of which the output is not known
+    :param line: what it is from
+    """
+    if row.usage_source not in (None, "reported") or row.output_tokens or row.unknown is None:
+        return
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        usage = _decode_totals(line).usage
+        if usage is not None and usage.total_tokens is not None and usage.total_tokens == usage.prompt_tokens:
+            row.unknown = tuple(name for name in row.unknown if name != OUTPUT) or None
+
+
+def _without(line: bytes, decode: Callable[[bytes], R], spare: Sequence[str]) -> R | None:
+    """The row without those of its labels that are no texts, and without as much of what is spare as it takes; None:
+    that is not enough."""
+    try:
+        members = _decode_members(line)
+        for name in LABELS & members.keys():
+            if not bytes(members[name]).startswith((b'"', b"null")):
+                del members[name]
+        for name in ("", *spare):
+            members.pop(name, None)
+            with suppress(msgspec.ValidationError):
+                return decode(msgspec.json.encode(members))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # an object within that nobody can read
+    return None
 
 
 def _kind(line: bytes) -> Reason:
@@ -132,6 +199,17 @@ def _kind(line: bytes) -> Reason:
     return OTHER if isinstance(event, str) and event != "token_usage" else MISTYPED
 
 
+def whole(provider: str | None, source: str | None, unknown: Collection[str], *, includes_cache: bool) -> bool:
+    """Whether all that calls read and wrote is known: the input, the cached tokens where that does not count them and
+    the provider always tells them, and the output.  An estimate is one of everything that was sent.
+
+    :param source: where the figures are from
+    :param unknown: the counts that are not known
+    """
+    needed = COUNTS[:4] if provider in TELLING and not includes_cache and source != ESTIMATED else COUNTS[:2]
+    return not any(name in unknown for name in needed)
+
+
 def unknown_counts(names: Iterable[str] | None, absent: Collection[str] = ()) -> tuple[str, ...]:
     """The counts among the names, each once and in the order of `COUNTS`."""
     wanted = {*(names or ()), *absent}
@@ -142,5 +220,16 @@ class _Event(msgspec.Struct):
     event: Any = None
 
 
+class _Totals(msgspec.Struct):
+    prompt_tokens: Count | None = None
+    total_tokens: Count | None = None
+
+
+class _Totalled(msgspec.Struct):
+    usage: _Totals | None = None
+
+
 _decode_event: Final = msgspec.json.Decoder(_Event).decode
+_decode_totals: Final = msgspec.json.Decoder(_Totalled).decode
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_row: Final = msgspec.json.Decoder(Row).decode

@@ -1,20 +1,26 @@
-"""Which record ids have been met: a million in 16 MB.
+"""Which record ids have been met: a million in 20 MB.
 
 Rules: ids are kept as 64 bits of a hash with a key of this process (Python's own, SipHash), in one array with open
 addressing, at most two thirds full.  So two different ids are taken for one with a chance of 1 in 37 million over a
-million records, and nobody can make ids for which it happens.
+million records, and nobody can make ids for which it happens.  Of what each came with `MARK_BITS` bits are kept, by
+which lines that share an id and tell different things are known from one line that stands in two files.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 #: places in the first table: 512 KB
 FIRST: Final = 1 << 16
 #: places in the largest table that is made on a guess: 16 MB
 LARGEST_FIRST: Final = 1 << 21
+
+
+#: bits by which what ids came with is compared: one difference in 65,536 is not told
+MARK_BITS: Final = 16
+_MARK: Final = (1 << MARK_BITS) - 1
 
 
 class Seen:
@@ -28,16 +34,25 @@ class Seen:
         while _places(size) < expected and size < LARGEST_FIRST:
             size *= 2
         self._table = array("q", bytes(8 * size))
+        self._marks = array("H", bytes(2 * size))
         self._mask = size - 1
         self._left = _places(size)
+        #: texts that were not new and came with something else than the first time
+        self.differing = 0
 
-    def add(self, text: str) -> bool:
-        """Whether the text is new; it is not any more."""
-        return not self.repeated((text,))
+    def add(self, text: str, came_with: int = 0) -> bool:
+        """Whether the text is new; it is not any more.
 
-    def repeated(self, texts: Iterable[str | None]) -> list[int]:
-        """Which of the texts are not new, by their places, counted from 0; afterwards none is.  None is always new."""
-        table, mask, left = self._table, self._mask, self._left
+        :param came_with: a hash of it
+        """
+        return not self.repeated((text,), (came_with,))
+
+    def repeated(self, texts: Iterable[str | None], came_with: Sequence[int] = ()) -> list[int]:
+        """Which of the texts are not new, by their places, counted from 0; afterwards none is.  None is always new.
+
+        :param came_with: a hash of what each came with; empty: that is not compared
+        """
+        table, mask, left, marks = self._table, self._mask, self._left, self._marks
         again = []
         for number, text in enumerate(texts):
             if text is None:
@@ -48,28 +63,31 @@ class Seen:
             while found := table[place]:
                 if found == value:
                     again.append(number)
+                    self.differing += bool(came_with) and marks[place] != came_with[number] & _MARK
                     break
                 place = (place + 1) & mask
             else:
                 table[place] = value
+                if came_with:
+                    marks[place] = came_with[number] & _MARK
                 left -= 1
                 if not left:
                     self._grow()
-                    table, mask, left = self._table, self._mask, self._left
+                    table, mask, left, marks = self._table, self._mask, self._left, self._marks
         self._left = left
         return again
 
     def _grow(self) -> None:
-        old = self._table
+        old, came_with = self._table, self._marks
         size = 2 * len(old)
-        table, mask = array("q", bytes(8 * size)), size - 1
-        for value in old:
+        table, marks, mask = array("q", bytes(8 * size)), array("H", bytes(2 * size)), size - 1
+        for value, mark in zip(old, came_with, strict=True):
             if value:
                 place = value & mask
                 while table[place]:
                     place = (place + 1) & mask
-                table[place] = value
-        self._table, self._mask = table, mask
+                table[place], marks[place] = value, mark
+        self._table, self._marks, self._mask = table, marks, mask
         self._left = _places(size) - _places(len(old))
 
 

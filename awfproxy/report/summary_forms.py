@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
-from awfproxy.report.escaping import markdown_code, visible
+from awfproxy.report.escaping import markdown_code, terminal
 from awfproxy.report.figures import NOT_SAID, UNKNOWN, share
 from awfproxy.report.percentiles import ERROR, Percentiles
 from awfproxy.report.reading import many
@@ -143,7 +143,7 @@ def _pretty(report: Summary, view: View) -> str:
     parts += [f"{section.title}\n\n{pretty(section.table, view.width)}" for section in _sections(report)]
     if report.usage.found:
         parts.append(f"Tokens\n\n{pretty(table_of(report.usage, view), view.width)}")
-    last = [*_remarks(report), *(notes(report.usage, visible) if report.usage.found else ())]
+    last = [*_remarks(report), *(notes(report.usage, terminal) if report.usage.found else ())]
     return "\n".join([*parts, sentences(last, view.width)])
 
 

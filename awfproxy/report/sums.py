@@ -59,7 +59,8 @@ class Totals:
         self.sums: dict[str, Sum] = {name: Sum() for name in COUNTS}
         #: everything read and written, cached or not
         self.total = Sum()
-        #: pico-dollars; unknown are calls without a price, and those of which not all was known that is to be priced
+        #: pico-dollars; unknown are calls without a price, and those of which not all was known that is to be priced,
+        #: or has a price
         self.cost = Sum()
         #: calls whose model has no price
         self.unpriced = 0
@@ -90,7 +91,7 @@ class Totals:
             # What is known of them has a price, and is a part of the whole.
             self.cost.add(bucket.cost, priced if bucket.cost else 0, calls)
         else:
-            self.cost.add(bucket.cost, priced, bucket.unpriced)
+            self.cost.add(bucket.cost, priced, bucket.unpriced + bucket.least)
         read = bucket.all_input_tokens
         if read is not None and "cache_read_tokens" not in facts.unknown:
             self.tells_cache(read, bucket.cache_read_tokens)
@@ -121,6 +122,11 @@ class Totals:
     def inexact(self) -> int:
         """Calls whose figures are not the providers' final ones."""
         return self.calls - self.sources["reported"]
+
+    @property
+    def inexact_share(self) -> float | None:
+        """Of its calls, 0 to 1; None: it has none, as a turn of which no call was recorded."""
+        return self.inexact / self.calls if self.calls else None
 
 
 class Group(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from awfproxy.report.escaping import csv_cell, markdown_code, short, visible
+from awfproxy.report.escaping import csv_cell, markdown_code, short, terminal
 
 #: Lines under the head and over the foot, and none else; the eight rows are those of `rich.box.Box`.
 _LINES: Final = "    \n    \n ── \n    \n    \n ── \n    \n    \n"
@@ -66,8 +66,8 @@ def pretty(table: Table, width: int | None = None) -> str:
 
     shown = Table(
         table.columns,
-        [tuple(visible(short(cell)) for cell in row) for row in table.rows],
-        None if table.total is None else tuple(visible(short(cell)) for cell in table.total),
+        [tuple(terminal(short(cell)) for cell in row) for row in table.rows],
+        None if table.total is None else tuple(terminal(short(cell)) for cell in table.total),
     )
 
     def natural(table: Table) -> list[int]:

@@ -16,7 +16,7 @@ from awfproxy.report.costs import Costs, PlainCounted, PlainRow
 from awfproxy.report.filters import Filters
 from awfproxy.report.lines import Lines, find_files, size_of
 from awfproxy.report.reading import USAGE, USAGE_BUT, Remarks, expected, many
-from awfproxy.report.rows import COUNTLESS, LABELS, Counted, Reason, Row, decoded
+from awfproxy.report.rows import COUNTLESS, LABELS, OUTPUT, Counted, Reason, Row, decoded, know_output, used
 from awfproxy.report.seen import Seen
 from awfproxy.report.sums import Groups, Totals
 from awfproxy.report.totals import Grouped
@@ -132,14 +132,18 @@ class TokenUsage(Usage):
                 rows = list(map(decode, lines))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return False
+            for row, line in zip(rows, lines, strict=True):
+                if row.unknown is not None and OUTPUT in row.unknown:
+                    know_output(row, line)
             left = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
             for _ in range(len(rows) - len(left)):
                 remarks.count(COUNTLESS)
             if wanted is not None:
                 left = [row for row in left if wanted(row)]
-            again = repeated([row.request_id for row in left])
+            again = repeated([row.request_id for row in left], list(map(hash, map(used, left))))
             if again:
                 remarks.duplicates += len(again)
+                remarks.differing = seen.differing
                 met = set(again)
                 left = [row for place, row in enumerate(left) if place not in met]
             apart = count(left, True)
@@ -167,6 +171,8 @@ class TokenUsage(Usage):
             plain = True
             try:
                 row = first(line)
+                if row.unknown is not None and OUTPUT in row.unknown:
+                    know_output(row, line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 # Either no record, or one whose price takes a longer look.
                 plain = False
@@ -178,8 +184,9 @@ class TokenUsage(Usage):
                 return COUNTLESS
             if wanted is not None and not wanted(row):
                 return None
-            if row.request_id is not None and not new(row.request_id):
+            if row.request_id is not None and not new(row.request_id, row.mark):
                 remarks.duplicates += 1
+                remarks.differing = seen.differing
                 return None
             add(row, line, plain)
             return None

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from awfproxy.report.escaping import markdown_code, visible
+from awfproxy.report.escaping import markdown_code, terminal
 from awfproxy.report.figures import LEGEND, NOT_SAID, count, money, share, some_of, usd
 from awfproxy.report.reading import many
 from awfproxy.report.rows import COUNTS
@@ -63,7 +63,7 @@ def _columns(report: Usage) -> list[tuple[Column, Callable[[Totals], str]]]:
     if report.costs is not None:
         columns.append((Column("cost", True), lambda totals: money(totals.cost)))
     if report.overall.inexact:
-        columns.append((Column("not exact", True, 7), lambda totals: share(totals.inexact / totals.calls)))
+        columns.append((Column("not exact", True, 7), lambda totals: share(totals.inexact_share)))
     return columns
 
 
@@ -145,7 +145,7 @@ def whole(report: Usage) -> Table:
 
 
 def _pretty(report: Usage, view: View) -> str:
-    return pretty(table_of(report, view), view.width) + sentences(notes(report, visible), view.width)
+    return pretty(table_of(report, view), view.width) + sentences(notes(report, terminal), view.width)
 
 
 def _markdown(report: Usage, view: View) -> str:

@@ -21,7 +21,7 @@ from awfproxy.report.costs import Costs
 from awfproxy.report.escaping import short
 from awfproxy.report.rows import APART, COUNTS, Counted, unknown_counts
 from awfproxy.report.sums import ELSEWHERE, OTHERS, SOURCES, Group, Groups, Key, Totals, named
-from awfproxy.report.times import HOUR, TEN_MINUTES, Hours, canonical
+from awfproxy.report.times import CANONICAL, HOUR, TEN_MINUTES, Hours, canonical
 
 #: What records can be grouped by: members of a row, and what is derived from its time.
 MEMBERS: Final = ("conversation", "feature", "model", "outcome", "port", "provider", "run", "user")
@@ -94,7 +94,7 @@ class Grouped(Groups):
             except KeyError:
                 bucket = self._bucket(key)
             when = row.admitted_at or row.timestamp
-            if when is None or not bucket.begin <= when < bucket.end:
+            if when is None or not bucket.begin <= when < bucket.end or when[-1] != "Z":
                 self._enter(bucket, row, when)
             bucket.calls += 1
             bucket.input_tokens += fresh
@@ -131,9 +131,12 @@ class Grouped(Groups):
 
     def _enter(self, bucket: Bucket, row: Counted, when: str | None) -> None:
         """A call of another time than the one before: what does it cost now?"""
+        # A time that is written in another way tells nothing of those that begin like it.
+        bucket.begin = bucket.end = ""
         if when is not None:
-            bucket.begin = when[:TEN_MINUTES]
-            bucket.end = bucket.begin + LAST
+            if len(when) == CANONICAL and when[-1] == "Z":
+                bucket.begin = when[:TEN_MINUTES]
+                bucket.end = bucket.begin + LAST
             head = when[:HOUR]
             if head not in self._heads and len(self._heads) < HEADS_MAX:
                 self._heads.add((canonical(when) or "")[:HOUR])

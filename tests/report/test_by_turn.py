@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,20 @@ def test_what_is_no_turn_is_counted(tmp_path: Path) -> None:
         "1 turn met again, counted once.",
         "1 line skipped: 1 not as in a record.",
     ]
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_a_turn_without_calls_is_shown(form: str) -> None:
+    """An agent's log has turns of which no call was recorded, beside calls whose figures are estimates."""
+    rows = [turn(1, calls=0, sources={}), turn(2, calls=1, sources={"estimated": 1})]
+    assert read(rows).render(form)
+
+
+def test_turns_in_a_pipe(tmp_path: Path) -> None:
+    """Named like a file."""
+    number, into = os.pipe()
+    os.write(into, b"".join(encoded([turn(1)])))
+    os.close(into)
+    files = turn_files([f"/dev/fd/{number}"])
+    assert by_turn(files, ("turn",)).found
+    os.close(number)

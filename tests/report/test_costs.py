@@ -2,17 +2,19 @@
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from awfproxy.core.consumption import of_record
 from awfproxy.core.records import TokenUsageRecord
 from awfproxy.prices.price_list import open_price_list
-from awfproxy.report.costs import PICO, Costs, PlainRow
-from awfproxy.report.rows import decoded, read_row
+from awfproxy.report.costs import PICO, Cost, Costs, PlainRow, Rates
+from awfproxy.report.rows import COUNTS, decoded, read_row
 from awfproxy.report.sums import Totals
 from awfproxy.report.times import moment
 from awfproxy.report.totals import Grouped
@@ -135,9 +137,9 @@ def test_most_calls_go_the_fast_way() -> None:
     class Counting(Costs):
         long = 0
 
-        def exact(self, *arguments: Any) -> int:
+        def exact(self, line: bytes, rates: Rates) -> Cost:
             self.long += 1
-            return super().exact(*arguments)
+            return super().exact(line, rates)
 
     costs = Counting(PRICES, 0.0)
     grouped, plain = Grouped(("model",), costs), msgspec.json.Decoder(PlainRow).decode
@@ -170,3 +172,56 @@ def test_a_rule_is_told() -> None:
     assert not isinstance(row, str)
     grouped.add(row, line)
     assert costs.assumed == {"unpriced-tier:scale": 1}
+
+
+SINCE = """
+[models."gpt-5".since.2025-01-01]
+input_per_million = 1
+output_per_million = 0
+[models."gpt-5".since.2026-02-01]
+input_per_million = 100
+output_per_million = 0
+"""
+
+
+@pytest.mark.parametrize("odd", [None, "", "2026", "2025-06-01T10:0", "2025-06-01T10:00:00+14:00", "20260601"])
+@pytest.mark.parametrize("by", ["model", "hour"])
+def test_an_odd_time_changes_no_price_of_others(odd: str | None, by: str, tmp_path: Path) -> None:
+    """Neither before it nor after, whatever calls are grouped by."""
+    (tmp_path / "since.toml").write_text(SINCE)
+    prices = open_price_list(str(tmp_path / "since.toml"))
+    times = ["2025-06-01T10:05:00.000Z", odd, "2026-06-01T10:05:00.000Z", "2025-06-01T10:06:00.000Z"]
+    counts: dict[str, Any] = dict.fromkeys(COUNTS[:4], 0) | {"input_tokens": 1_000_000}
+    several = [PlainRow(provider="openai", model="gpt-5", timestamp=when, **counts) for when in times]
+
+    def cost(rows: list[PlainRow]) -> int:
+        grouped = Grouped([by], Costs(prices, 1_780_000_000.0))
+        assert grouped.count(rows, True) == []
+        grouped.settle()
+        return grouped.overall().cost.known
+
+    each = [cost([row]) for row in several]
+    assert each[0] * 100 == each[2]
+    for order in ([0, 1, 2, 3], [1, 0, 2, 3], [2, 1, 3, 0], [0, 1, 3, 2]):
+        assert cost([several[place] for place in order]) == sum(each)
+
+
+def test_a_tier_without_rates_is_a_least_cost() -> None:
+    """The standard rates are what it costs at least."""
+    record: dict[str, Any] = {"provider": "openai", "model": "gpt-3.5-turbo", "timestamp": "2026-06-01T10:00:00.000Z"}
+    record |= dict.fromkeys(COUNTS[:4], 0) | {"input_tokens": 1_000, "usage": {"service_tier": "priority"}}
+    cost = added([record]).cost
+    assert cost.known > 0 and cost.unknown == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "source", "least"),
+    [("anthropic", "reported", 1), ("anthropic", "estimated", 0), ("bedrock", "reported", 0), ("openai", "reported", 0)],
+)
+def test_cached_tokens_that_are_missing_make_a_least_sum(provider: str, source: str, least: int) -> None:
+    """Where the input does not count them, and the provider always tells them."""
+    record: dict[str, Any] = {"provider": provider, "model": "claude-sonnet-4-5", "timestamp": "2026-06-01T10:00:00.000Z"}
+    record |= dict.fromkeys(COUNTS[:4], 0) | {"input_tokens": 1_000, "usage_source": source}
+    totals = added([record | {"unknown": ["cache_read_tokens", "cache_write_tokens"]}])
+    assert totals.total.unknown == least
+    assert totals.cost.unknown == max(least, totals.unpriced)

@@ -18,9 +18,11 @@ from awfproxy.report.escaping import (
     markdown_code,
     markdown_text,
     short,
+    terminal,
     visible,
     write_out,
 )
+from awfproxy.report.table import Column, Table, pretty
 
 #: escape sequences, overrides, separators, C1 controls, invisible letters, lone surrogates, NUL
 UNSEEN = ["\x1b[2J\x1b]0;x\x07", "a\u202eb", "a\u2028b", "a\x9bb", "a\rb\nc", "a\u3164b", "a\ufe0fb", "\ud800", "a\x00b", "a\xa0b"]
@@ -101,3 +103,14 @@ def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     write_out(["≥1 ", "ok\n"])
     assert raw.getvalue() == b"\\u22651 ok\n"
+
+
+@given(st.text(alphabet=":#[] ab\x1b", max_size=30), st.integers(1, 8))
+def test_no_name_commands_a_runner(text: str, width: int) -> None:
+    """Wherever it is folded; a colon alone stays one."""
+    shown = terminal(text)
+    assert "::" not in shown and "##[" not in shown
+    table = pretty(Table((Column("name"),), [(text,)]), width)
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in table.splitlines())
+    assert terminal("a:b # [c] ## d") == "a:b # [c] ## d"
+    assert not csv_cell(f"::{text}").startswith("::")

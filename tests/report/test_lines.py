@@ -2,10 +2,12 @@
 
 import gzip
 import io
+import os
 import sys
 import zlib
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -163,3 +165,46 @@ def test_blocks_of_a_cut_file(form: str, tmp_path: Path) -> None:
     lines = Lines([str(path)])
     assert TEXT.startswith(b"".join(lines.blocks()))
     assert len(lines.troubles) == 1
+
+
+def test_a_pipe_is_read_where_it_is_named(tmp_path: Path) -> None:
+    """To its end, and without a complaint."""
+    number, into = os.pipe()
+    os.write(into, b"a\nb\n")
+    os.close(into)
+    lines = Lines([f"/dev/fd/{number}"])
+    assert list(lines) == [b"a\n", b"b\n"] and lines.troubles == []
+    os.close(number)
+
+
+def test_what_only_waits_in_a_folder_is_not_read(tmp_path: Path) -> None:
+    """A pipe among the files is told, and nobody waits for its writer."""
+    os.mkfifo(tmp_path / "token-usage.jsonl")
+    (tmp_path / "token-usage-2.jsonl").write_bytes(b"a\n")
+    lines = Lines(find_files([str(tmp_path)], "token-usage", "\0"))
+    assert list(lines) == [b"a\n"]
+    assert lines.troubles == [f"{tmp_path}/token-usage.jsonl: not read: it is no regular file."]
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are missing in the report."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.jsonl").write_bytes(b"a\n")
+    look = os.scandir
+
+    def closed(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    lines = Lines(find_files([str(tmp_path)], "a", "\0"))
+    assert list(lines) == [b"a\n"] and lines.troubles == [f"{tmp_path}/closed: not read: Permission denied."]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress], ids=["plain", "gzip", "zstd"])
+def test_a_byte_order_mark_costs_no_line(pack: Any, tmp_path: Path) -> None:
+    """It is no part of the first line, packed or not."""
+    path = tmp_path / "a"
+    path.write_bytes(pack(b"\xef\xbb\xbfa\nb\n"))
+    assert list(Lines([str(path)])) == [b"a\n", b"b\n"] == b"".join(Lines([str(path)]).blocks()).splitlines(True)

@@ -1,5 +1,6 @@
 """Lines read as rows: ours and AWF's; unknown is None; what is no record is told apart."""
 
+import io
 import json
 from typing import Any
 
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 
 from awfproxy.core.fields import COUNT_MAX
 from awfproxy.core.records import TokenUsageRecord, encode
-from awfproxy.report.rows import COUNTLESS, MALFORMED, MISTYPED, OTHER, Row, UsageRow, decoded, read_row
+from awfproxy.prices.price_list import open_price_list
+from awfproxy.report.analysis.analysis import analyse
+from awfproxy.report.costs import Costs
+from awfproxy.report.rows import COUNTLESS, LABELS, MALFORMED, MISTYPED, OTHER, Row, UsageRow, decoded, read_row
+from awfproxy.report.token_usage import token_usage
+from awfproxy.report.turns.calls import read_calls
 
 
 def line(**fields: Any) -> bytes:
@@ -138,3 +144,32 @@ def test_any_bytes_have_an_answer(data: bytes) -> None:
 def test_a_line_that_is_mistyped_and_torn_is_malformed() -> None:
     """What is wrong first does not hide that the rest is no JSON."""
     assert read_row(b'{"event":"token_usage","input_tokens":"5","output_tokens":') == "malformed"
+
+
+@given(st.sampled_from(sorted(LABELS)), st.sampled_from([5, 1.5, True, [], {"a": [1]}]))
+def test_a_label_of_another_type_is_not_said(label: str, value: Any) -> None:
+    """The rest of the record counts as it stands, other labels too."""
+    others = {name: "x" for name in LABELS if name != label}
+    found = read_row(line(**others, **{label: value}, input_tokens=7))
+    assert not isinstance(found, str) and found.input_tokens == 7 and getattr(found, label) is None
+    assert all(getattr(found, name) == "x" for name in others)
+
+
+@pytest.mark.parametrize("by", ["run", "model", "user"])
+def test_calls_with_odd_labels_are_in_every_group(by: str) -> None:
+    """With a cost, also where that takes a second look at the line."""
+    odd = [line(request_id=f"r{place}", provider="openai", model="gpt-5", run=run, input_tokens=1_000, output_tokens=1,
+                usage={"service_tier": tier}) for place, (run, tier) in enumerate([(5, "flex"), ("a", None), ([], None)])]
+    report = token_usage(["-"], (by,), io.BytesIO(b"\n".join(odd)), Costs(open_price_list(), 0.0))
+    assert report.overall.calls == 3 and report.remarks.skipped == 0 and report.overall.cost.calls == 3
+    assert len(read_calls(odd).calls) == 3
+    assert analyse(["-"], stdin=io.BytesIO(b"\n".join(odd))).whole.calls == 3
+
+
+@pytest.mark.parametrize("hints", [{"agent": "gemini-cli"}, {"agent": 5}, {"tools_bytes": -1}, {"messages": "x"}, 7])
+def test_odd_hints_cost_no_call(hints: Any) -> None:
+    """In no report."""
+    odd = line(request_id="r", hints=hints, duration_ms=5, status=500, input_tokens=9)
+    assert [call.counts[0] for call in read_calls([odd]).calls] == [9]
+    assert read_calls([line(input_tokens=9, duration_ms="x", initiator=4)]).calls
+    assert analyse(["-"], stdin=io.BytesIO(odd)).whole.calls == 1

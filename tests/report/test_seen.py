@@ -26,3 +26,12 @@ def test_grows_without_losing_any() -> None:
 def test_a_guess_takes_no_more_than_its_bound() -> None:
     """A huge file of which nothing is a record."""
     assert len(Seen(10**12)._table) == LARGEST_FIRST
+
+
+def test_what_comes_with_an_id_is_compared() -> None:
+    """With what it came with first, also when the table has grown since."""
+    seen = Seen()
+    ids = [f"0198c0de-{number:08x}" for number in range(FIRST)]
+    assert seen.repeated(ids, [number % 7 for number in range(FIRST)]) == []
+    assert not any(seen.add(each, number % 7) for number, each in enumerate(ids)) and seen.differing == 0
+    assert not seen.add(ids[3], 4) and seen.differing == 1

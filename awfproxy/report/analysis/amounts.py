@@ -37,6 +37,11 @@ class Amounts(msgspec.Struct):
     saved_pico: int = 0
     #: of the calls those whose model has no price: their money is not in the sums
     unpriced: int = 0
+    #: of the others those that cost more than the sum has: not all of their tokens were reported, or have a price;
+    #: like the next counted where calls are (by place), not where findings claim a part of one
+    least: int = 0
+    #: calls that did not report all tokens
+    unknown: int = 0
 
     def add(self, claim: Claim, *, priced: bool) -> None:
         """One more."""
@@ -55,6 +60,18 @@ class Amounts(msgspec.Struct):
         self.saved_tokens += other.saved_tokens
         self.saved_pico += other.saved_pico
         self.unpriced += other.unpriced
+        self.least += other.least
+        self.unknown += other.unknown
+
+    @property
+    def priced_whole(self) -> bool:
+        """Whether the money is all that the calls cost."""
+        return not (self.unpriced or self.least)
+
+    @property
+    def nothing_priced(self) -> bool:
+        """Whether there are calls, and none of them has a price."""
+        return 0 < self.calls == self.unpriced
 
     def part(self, count: int, whole: int) -> Amounts:
         """That share of the tokens and the money, rounded down."""
@@ -65,6 +82,8 @@ class Amounts(msgspec.Struct):
             self.saved_tokens * count // whole,
             self.saved_pico * count // whole,
             self.unpriced,
+            self.least,
+            self.unknown,
         )
 
 

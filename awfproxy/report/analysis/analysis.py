@@ -1,7 +1,7 @@
 """Analyses records: one pass over them, and what came of it.
 
 Rules: the order in which files are given never shows.  Memory is bounded: conversations, sets of tools, models and
-places by named limits, and the ids of records as in every report (16 bytes each).
+places by named limits, and the ids of records as in every report (20 bytes each).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from awfproxy.report.analysis.refusals import Refusals
 from awfproxy.report.analysis.steps import Reader, Step
 from awfproxy.report.analysis.thresholds import Thresholds
 from awfproxy.report.analysis.toolsets import Toolsets
+from awfproxy.report.costs import PICO
 from awfproxy.report.filters import Filters
 from awfproxy.report.lines import find_files, size_of
 from awfproxy.report.reading import REQUESTS, USAGE, USAGE_BUT, Remarks, expected, many
@@ -73,8 +74,6 @@ class Analysis:
         #: by place: `tokens` and `pico` of all calls
         self.places = Places()
         self.whole = Amounts()
-        #: calls whose input or output is not known; they have no tokens here
-        self.unknown = 0
         #: calls of which it is known which conversation they are of
         self.of_conversations = 0
         self.first = ""
@@ -168,7 +167,8 @@ class _Pass:
         place.tokens += step.tokens
         place.pico += step.cost
         place.unpriced += not step.priced
-        analysis.unknown += step.prompt is None or step.output is None
+        place.least += step.priced and (step.least or not step.known)
+        place.unknown += not step.known
         if step.end > analysis.last:
             analysis.last = step.end
         if not step.exact:
@@ -239,7 +239,9 @@ def _finding(code: str, found: Found, analysis: Analysis, refused: int) -> Findi
     limits = analysis.limits
     severity: Severity = "low"
     if share >= limits.severity_medium:
-        severity = "high" if share >= limits.severity_high and sure >= SURE_ENOUGH else "medium"
+        # A large part of next to nothing is not worth stopping anybody.
+        small = 0 < amounts.saved_pico < limits.severity_saved * PICO and not amounts.unpriced
+        severity = "high" if share >= limits.severity_high and sure >= SURE_ENOUGH and not small else "medium"
     return Finding(code, severity, found.cases, sure, amounts, share, found.places, tuple(found.evidence))
 
 

@@ -1,11 +1,12 @@
 """Two analyses side by side: what became more, what less, what is new.
 
-Rules: a change is what is now less what was before; as a share it is of what was before, and where that was nothing
-there is none.  The same thresholds hold for both.
+Rules: a change is what is now less what was before; as a share it is of what was before.  What is known only in part on
+one side has no known change.  The same thresholds hold for both.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import msgspec
@@ -16,6 +17,9 @@ from awfproxy.report.analysis.analysis import Analysis, Finding
 State = Literal["new", "gone", "more", "less", "same"]
 #: models that are told apart in a comparison, those with the greatest change
 MODELS_MAX: Final = 20
+
+#: where there was no call before
+NOTHING_BEFORE: Final = "There are no token usage records to compare with: what was before is not known."
 
 _NOTHING: Final = Amounts()
 
@@ -55,13 +59,30 @@ class Comparison:
         self.findings = [_compared(code, before.finding(code), now.finding(code)) for code in codes]
 
     @property
+    def of_money(self) -> bool:
+        """Whether costs are compared: tokens are only where no call has a price, before or now."""
+        sides = (self.whole.before, self.whole.now)
+        return any(side.calls > side.unpriced for side in sides)
+
+    @property
     def increase(self) -> float | None:
-        """By which share it costs more than before, or uses more tokens where nothing has a price; None: there was
-        nothing before."""
+        """By which share it costs more than before, or uses more tokens where nothing has a price, of what is known;
+        infinite where that was 0, and None where there was no call before, or none that has a price."""
         before, now = self.whole.before, self.whole.now
-        if before.pico:
-            return now.pico / before.pico - 1
-        return now.tokens / before.tokens - 1 if before.tokens else None
+        if not before.calls or (self.of_money and before.nothing_priced):
+            return None
+        earlier, later = (before.pico, now.pico) if self.of_money else (before.tokens, now.tokens)
+        if earlier:
+            return later / earlier - 1
+        return math.inf if later else 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether both sides are known in whole, and so the increase."""
+        before, now = self.whole.before, self.whole.now
+        if self.of_money:
+            return before.priced_whole and now.priced_whole
+        return not (before.unknown or now.unknown)
 
 
 def _change(each: Compared) -> tuple[int, int]:

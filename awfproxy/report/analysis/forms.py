@@ -8,6 +8,7 @@ records give the same text; and it is never longer than GitHub takes (`MARKDOWN_
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,10 +20,10 @@ from awfproxy.report.analysis.amounts import Amounts
 from awfproxy.report.analysis.analysis import Analysis, Finding
 from awfproxy.report.analysis.board import EVIDENCE_MAX, Evidence
 from awfproxy.report.analysis.codes import TOTAL_WORDS, filled
-from awfproxy.report.analysis.comparison import Comparison
+from awfproxy.report.analysis.comparison import NOTHING_BEFORE, Comparison
 from awfproxy.report.analysis.thresholds import changed
 from awfproxy.report.costs import PICO
-from awfproxy.report.escaping import markdown_code, markdown_text, visible
+from awfproxy.report.escaping import markdown_code, markdown_text, terminal
 from awfproxy.report.figures import dollars
 from awfproxy.report.reading import many
 from awfproxy.report.table import as_csv, details, markdown, pretty
@@ -60,8 +61,8 @@ def title(analysis: Analysis) -> str:
     if not analysis.findings:
         return "no findings"
     if analysis.costs is not None and whole.pico:
-        return f"{found}, {dollars(saved.saved_pico)} of {dollars(whole.pico)} could be saved"
-    return f"{found}, {saved.saved_tokens:,} of {whole.tokens:,} tokens could be saved"
+        return f"{found}, {dollars(saved.saved_pico)} of {tables.money(whole, whole.pico)} could be saved"
+    return f"{found}, {saved.saved_tokens:,} of {tables.tokens(whole)} tokens could be saved"
 
 
 def _notes(analysis: Analysis, name: Callable[[str], str]) -> list[str]:
@@ -75,9 +76,9 @@ def _notes(analysis: Analysis, name: Callable[[str], str]) -> list[str]:
         said.append(f"Calls that ended from {first} to {last}, UTC.")
     if analysis.findings:
         said.append(TOTAL_WORDS)
-    if analysis.unknown:
-        calls = many(analysis.unknown, "call")
-        said.append(f"Input or output of {calls} is not known: they are in no figure but costs.")
+    if analysis.whole.unknown:
+        calls = many(analysis.whole.unknown, "call")
+        said.append(f"Not all tokens of {calls} are known: what is known of them is in the figures.")
     if analysis.costs is not None:
         if analysis.whole.unpriced < analysis.whole.calls:
             said.append(f"Prices: {name(analysis.costs.description)}.")
@@ -87,6 +88,10 @@ def _notes(analysis: Analysis, name: Callable[[str], str]) -> list[str]:
     if other:
         said.append(f"Thresholds that were set: {', '.join(f'{each} {value:g}' for each, value in other.items())}.")
     return said + analysis.notes
+
+
+def _nothing_before(comparison: Comparison | None) -> bool:
+    return comparison is not None and not comparison.whole.before.calls
 
 
 def _pretty(analysis: Analysis, comparison: Comparison | None, view: View) -> str:
@@ -109,11 +114,13 @@ def _pretty(analysis: Analysis, comparison: Comparison | None, view: View) -> st
         table = tables.by(analysis, heading, member)
         if table is not None and (analysis.findings or member != tables.BY[-1][1]):
             parts.append(pretty(table, view.width))
-    if comparison is not None:
+    if _nothing_before(comparison):
+        parts.append(textwrap.fill(NOTHING_BEFORE, width) + "\n")
+    elif comparison is not None:
         parts += ["Compared with before:\n" + pretty(tables.changes(analysis, comparison), view.width)]
         if comparison.findings:
             parts.append(pretty(tables.changed_findings(analysis, comparison), view.width))
-    parts.append("".join(textwrap.fill(line, width) + "\n" for line in _notes(analysis, visible)))
+    parts.append("".join(textwrap.fill(line, width) + "\n" for line in _notes(analysis, terminal)))
     return "\n".join(parts)
 
 
@@ -149,7 +156,9 @@ def _markdown_with(analysis: Analysis, comparison: Comparison | None, most: int)
         table = tables.by(analysis, heading, member)
         if table is not None:
             parts.append(details(f"By {heading}", markdown(table)))
-    if comparison is not None:
+    if _nothing_before(comparison):
+        parts.append(f"### Compared with before\n\n{NOTHING_BEFORE}\n")
+    elif comparison is not None:
         parts.append(f"### Compared with before\n\n{markdown(tables.changes(analysis, comparison))}")
         if comparison.findings:
             parts.append(markdown(tables.changed_findings(analysis, comparison)))
@@ -170,7 +179,10 @@ def _amounts(amounts: Amounts, *, priced: bool) -> dict[str, Any]:
 
 def _used(amounts: Amounts, *, priced: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"calls": amounts.calls, "all_tokens": amounts.tokens}
-    return facts | ({"cost_usd": _usd(amounts.pico), "unpriced_calls": amounts.unpriced} if priced else {})
+    if not priced:
+        return facts
+    missing = amounts.unpriced + amounts.least
+    return facts | {"cost_usd": _usd(amounts.pico), "unpriced_calls": amounts.unpriced, "cost_unknown_calls": missing}
 
 
 def _case(case: Evidence, *, priced: bool) -> dict[str, Any]:
@@ -222,7 +234,7 @@ def _json(analysis: Analysis, comparison: Comparison | None, view: View) -> str:
     body: dict[str, Any] = {"_schema": SCHEMA, "filters": analysis.filters.facts()}
     if analysis.first:
         body |= {"first": analysis.first, "last": analysis.last}
-    body["used"] = _used(analysis.whole, priced=priced) | {"unknown_calls": analysis.unknown}
+    body["used"] = _used(analysis.whole, priced=priced) | {"unknown_calls": analysis.whole.unknown}
     total = {"saved_tokens": analysis.total.saved_tokens}
     body["could_be_saved"] = total | ({"saved_usd": _usd(analysis.total.saved_pico)} if priced else {})
     body["findings"] = [_fact(analysis, finding, view.evidence) for finding in analysis.findings]
@@ -235,7 +247,7 @@ def _json(analysis: Analysis, comparison: Comparison | None, view: View) -> str:
     if comparison is not None:
         body["comparison"] = {
             "before": _used(comparison.whole.before, priced=priced),
-            "increase": comparison.increase,
+            "increase": comparison.increase if comparison.known and comparison.increase != math.inf else None,
             "models": [
                 {"model": each.name, "before": _used(each.before, priced=priced), "now": _used(each.now, priced=priced)}
                 for each in comparison.models

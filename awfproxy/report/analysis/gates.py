@@ -2,11 +2,13 @@
 
 Rules: a condition that nobody can mean is refused before anything is read.  What is not known is not under a limit:
 tokens of which calls did not report all, a cost of which calls have no price or did not report what is to be priced,
-and an increase to such a sum fail their gates.  Where nothing has a price, an increase is that of the tokens.
+and an increase to such a sum fail their gates; so does one from such a sum, unless it would be small enough even if
+nothing were missing in what was before.  Where nothing has a price, an increase is that of the tokens.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -14,6 +16,7 @@ from typing import Final
 import msgspec
 
 from awfproxy.core.toml_document import nearest
+from awfproxy.report.analysis.amounts import Amounts
 from awfproxy.report.analysis.analysis import SEVERITIES, Analysis
 from awfproxy.report.analysis.codes import KINDS
 from awfproxy.report.analysis.comparison import Comparison
@@ -104,7 +107,7 @@ def _above(text: str, what: str, limit: float) -> Gate:
 
     def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
         del comparison
-        whole, missing = analysis.whole, _missing(analysis, money=money)
+        whole, missing = analysis.whole, _missing(analysis.whole, money=money)
         least = LEAST if missing else ""
         sum_, most = (dollars(whole.pico), f"${limit:,g}") if money else (f"{whole.tokens:,} tokens", f"{limit:,.0f}")
         if (whole.pico > limit * PICO) if money else (whole.tokens > limit):
@@ -118,28 +121,30 @@ def _increased(text: str, percent: float) -> Gate:
     def check(analysis: Analysis, comparison: Comparison | None) -> str | None:
         if comparison is None or not comparison.whole.before.calls:
             return None
-        increase = comparison.increase
-        if increase is not None and increase * 100 > percent:
-            return f"{increase:.1%} more than before, which is above {percent:g}%."
-        # Where what was before is a least sum, the true increase is a smaller one.
-        missing = _missing(analysis, money=bool(comparison.whole.before.pico))
-        if missing:
-            return f"Nobody knows whether it is more than {percent:g}% above what it was before: {missing}."
-        if increase is None and comparison.whole.now.calls:
-            return f"Nobody knows whether it is more than {percent:g}% above what it was before, which is not known."
-        return None
+        increase, money = comparison.increase, comparison.of_money
+        before = _missing(comparison.whole.before, money=money)
+        now = _missing(analysis.whole, money=money)
+        above = increase is None or increase * 100 > percent
+        # Where what was before is a least sum, the true increase is a smaller one; what is now a least sum can be any.
+        if now or (before and above):
+            why = "; ".join(f"{when}, {lacks}" for when, lacks in (("before", before), ("now", now)) if lacks)
+            return f"Nobody knows whether it is more than {percent:g}% above what it was before: {why}."
+        if increase == math.inf:
+            return f"It was {'$0.00' if money else '0 tokens'} before, and is more now, which is above {percent:g}%."
+        return f"{increase:.1%} more than before, which is above {percent:g}%." if above else None
 
     return Gate(text, check, True)
 
 
-def _missing(analysis: Analysis, *, money: bool) -> str:
+def _missing(whole: Amounts, *, money: bool) -> str:
     """What a sum over all calls lacks, in words; empty: nothing.
 
     :param money: it is one of dollars
     """
     lacks = (
-        (analysis.whole.unpriced if money else 0, "without a price"),
-        (analysis.unknown, "that did not report all tokens"),
+        ((whole.unpriced, "without a price"), (whole.least, "of which not all was reported or has a price"))
+        if money
+        else ((whole.unknown, "that did not report all tokens"),)
     )
     return ", ".join(f"{many(calls, 'call')} {how}" for calls, how in lacks if calls)
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from awfproxy.report.analysis.amounts import Claim, Place
-from awfproxy.report.costs import PlainRow
+from awfproxy.report.costs import Cost, PlainRow
 from awfproxy.report.escaping import short
 from awfproxy.report.filters import Filters
 from awfproxy.report.reading import Remarks
-from awfproxy.report.rows import COUNTLESS, Count, Counted, Reason, Row, decoded
+from awfproxy.report.rows import COUNTLESS, OUTPUT, Count, Counted, Reason, Row, decoded, know_output
 from awfproxy.report.seen import Seen
 from awfproxy.report.times import CANONICAL, canonical, moment
 
@@ -32,6 +32,8 @@ ERRORS: Final = 400
 
 
 _NO_NAMES: Final = msgspec.Raw(b"[]")
+#: what is left out of a line that cannot be read with it
+_SPARE: Final = ("hints", "path", "status", "duration_ms")
 
 
 class Hints(msgspec.Struct, gc=False):
@@ -76,19 +78,20 @@ class Step:
     """A call, on its way through the rules."""
 
     __slots__ = (
-        "cost", "end", "exact", "fresh", "hints", "key", "model", "most", "output", "place", "priced", "prompt",
-        "rates", "read", "reasoning", "row", "several", "tokens", "whole", "written",
+        "cost", "end", "exact", "fresh", "hints", "key", "known", "least", "model", "most", "output", "place",
+        "priced", "prompt", "rates", "read", "reasoning", "row", "several", "tokens", "whole", "written",
     )  # fmt: skip
 
-    def __init__(self, row: PlainLine | Line, rates: Rates | None, cost: int) -> None:
+    def __init__(self, row: PlainLine | Line, rates: Rates | None, cost: Cost) -> None:
         """
         :param rates: None: the model has no price, or nobody asked
-        :param cost: pico-dollars
         """
         self.row = row
         self.hints = row.hints
         self.rates = rates
-        self.cost = cost
+        self.cost, self.least = cost
+        #: whether all that it read and wrote is known
+        self.known = row.whole
         self.end = _end(row)
         #: for sorting
         self.key = (self.end, row.request_id or "")
@@ -110,8 +113,8 @@ class Step:
         self.prompt = prompt
         #: of it what was neither read from the cache nor written to it
         self.fresh = 0 if prompt is None else max(prompt - (self.read or 0) - (self.written or 0), 0)
-        #: everything read and written; 0 where one of them is not known
-        self.tokens = 0 if prompt is None or self.output is None else prompt + self.output
+        #: everything read and written, as far as it is known
+        self.tokens = (prompt or 0) + (self.output or 0)
         #: the largest of what findings claim at once, figure by figure
         self.most: Claim | None = None
         #: what groups of calls claim, until it is known whether the group is a finding
@@ -180,7 +183,7 @@ class Reader:
     def __init__(self, costs: Costs | None, filters: Filters, seen: Seen, remarks: Remarks) -> None:
         self._costs = costs
         self._wanted = filters.wants if filters else None
-        self._new = seen.add
+        self._seen = seen
         self._remarks = remarks
 
     def step(self, line: bytes) -> Step | Reason | None:
@@ -189,28 +192,28 @@ class Reader:
         plain = True
         try:
             row = _decode_plain(line)
+            if row.unknown is not None and OUTPUT in row.unknown:
+                know_output(row, line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             plain = False
-            found = decoded(line, _decode)
+            found = decoded(line, _decode, _SPARE)
             if isinstance(found, str):
-                hintless = decoded(line, _decode_row)
-                if isinstance(hintless, str):
-                    return hintless
-                found = Line(**{name: getattr(hintless, name) for name in Row.__struct_fields__})
+                return found
             row = found
         if row.input_tokens is None and row.output_tokens is None:
             return COUNTLESS
         if self._wanted is not None and not self._wanted(row):
             return None
-        if row.request_id is not None and not self._new(row.request_id):
+        if row.request_id is not None and not self._seen.add(row.request_id, row.mark):
             self._remarks.duplicates += 1
+            self._remarks.differing = self._seen.differing
             return None
         if row.unknown:
             row.forget_unknown()
         rates = None if self._costs is None else self._costs.rates(row)
-        return Step(row, rates, 0 if rates is None else self._cost(row, line, rates, plain))
+        return Step(row, rates, Cost(0) if rates is None else self._cost(row, line, rates, plain))
 
-    def _cost(self, row: PlainLine | Line, line: bytes, rates: Rates, plain: bool) -> int:
+    def _cost(self, row: PlainLine | Line, line: bytes, rates: Rates, plain: bool) -> Cost:
         if plain:
             fresh, read, written = row.input_tokens or 0, row.cache_read_tokens or 0, row.cache_write_tokens or 0
             output, thought = row.output_tokens or 0, row.reasoning_tokens or 0
@@ -223,7 +226,7 @@ class Reader:
             kept = None if usage is None else usage.cache_creation
             hour = 0 if kept is None else kept.ephemeral_1h_input_tokens or 0
             if fresh >= 0 and prompt <= rates.longest and thought <= output and hour <= written:
-                return rates.of(1, fresh, read, written - hour, hour, output - thought, thought)
+                return Cost(rates.of(1, fresh, read, written - hour, hour, output - thought, thought))
         assert self._costs is not None  # or there would be no rates
         return self._costs.exact(line, rates)
 
@@ -250,4 +253,3 @@ def _end(row: Counted) -> str:
 _decode_counted: Final = msgspec.json.Decoder(Counted).decode
 _decode_plain: Final = msgspec.json.Decoder(PlainLine).decode
 _decode: Final = msgspec.json.Decoder(Line).decode
-_decode_row: Final = msgspec.json.Decoder(Row).decode

@@ -20,16 +20,21 @@ BY: Final = (("run", 0), ("model", 1), ("turn", 2))
 
 def money(amounts: Amounts, pico: int) -> str:
     """Dollars of a sum of which a part may have no price."""
-    if amounts.calls and amounts.unpriced >= amounts.calls:
+    if amounts.nothing_priced:
         return UNKNOWN
-    return f"{LEAST if amounts.unpriced else ''}{dollars(pico)}"
+    return f"{'' if amounts.priced_whole else LEAST}{dollars(pico)}"
+
+
+def tokens(amounts: Amounts) -> str:
+    """Those of a sum of which a part may not be known."""
+    return f"{LEAST if amounts.unknown else ''}{amounts.tokens:,}"
 
 
 def whole(analysis: Analysis) -> Table:
     """What was used, and what could be saved of it."""
     used, saved = analysis.whole, analysis.total
     columns = [Column("calls", True), Column("all tokens", True)]
-    row = [f"{used.calls:,}", f"{LEAST if analysis.unknown else ''}{used.tokens:,}"]
+    row = [f"{used.calls:,}", tokens(used)]
     columns.append(Column("could be saved", True))
     row.append(f"{saved.saved_tokens:,} ({share(saved.saved_tokens / used.tokens if used.tokens else None)})")
     if analysis.costs is not None:
@@ -76,7 +81,7 @@ def by(analysis: Analysis, heading: str, member: int) -> Table | None:
     rows = []
     for name, amounts in used[:ROWS_MAX]:
         saved_pico, saved_tokens, code = largest.get(name, (0, 0, ""))
-        row = [NOT_SAID if name is None else name, f"{amounts.calls:,}", f"{amounts.tokens:,}"]
+        row = [NOT_SAID if name is None else name, f"{amounts.calls:,}", tokens(amounts)]
         row += [money(amounts, amounts.pico)] if priced else []
         saved = dollars(saved_pico) if saved_pico else f"{saved_tokens:,} tokens"
         rows.append((*row, code, saved if code else ""))
@@ -84,7 +89,7 @@ def by(analysis: Analysis, heading: str, member: int) -> Table | None:
         rest = Amounts()
         for _, amounts in used[ROWS_MAX:]:
             rest.merge(amounts)
-        row = [f"({len(used) - ROWS_MAX:,} more)", f"{rest.calls:,}", f"{rest.tokens:,}"]
+        row = [f"({len(used) - ROWS_MAX:,} more)", f"{rest.calls:,}", tokens(rest)]
         rows.append((*row, *([money(rest, rest.pico)] if priced else []), "", ""))
     return Table(tuple(columns), rows)
 
@@ -124,10 +129,10 @@ def described(case: Evidence) -> str:
 
 
 def changes(analysis: Analysis, comparison: Comparison) -> Table:
-    """Before and now: all, then by model."""
+    """Before and now: all, then by model; what changed is not known where a side is not known in whole."""
     priced = analysis.costs is not None
     columns = [Column("model"), Column("calls", True, 1), Column("change", True, 2)]
-    columns += [Column("all tokens", True), Column("change", True)]
+    columns += [Column("all tokens", True, 4 if priced else 0), Column("change", True, 3 if priced else 0)]
     columns += [Column("cost", True), Column("change", True)] if priced else []
     rows = [_change(each, priced=priced) for each in comparison.models]
     return Table(tuple(columns), rows, ("total", *_change(comparison.whole, priced=priced)[1:]))
@@ -137,10 +142,11 @@ def _change(each: Compared, *, priced: bool) -> tuple[str, ...]:
     before, now = each.before, each.now
     row = [NOT_SAID if each.name is None else each.name]
     row += [f"{now.calls:,}", _difference(before.calls, now.calls)]
-    row += [f"{now.tokens:,}", _difference(before.tokens, now.tokens)]
+    row += [tokens(now), UNKNOWN if before.unknown or now.unknown else _difference(before.tokens, now.tokens)]
     if priced:
         sign = "-" if now.pico < before.pico else "+"
-        row += [money(now, now.pico), f"{sign}{dollars(abs(now.pico - before.pico))}{_part(before.pico, now.pico)}"]
+        change = f"{sign}{dollars(abs(now.pico - before.pico))}{_part(before.pico, now.pico)}"
+        row += [money(now, now.pico), change if before.priced_whole and now.priced_whole else UNKNOWN]
     return tuple(row)
 
 

@@ -70,6 +70,7 @@ class Thresholds(Table, frozen=True, kw_only=True):
     refused_again: Count = 10
     severity_high: Share = 0.1
     severity_medium: Share = 0.02
+    severity_saved: Annotated[float, Meta(ge=0, le=10**9)] = 0.05
 
 
 #: What each means, with its unit.
@@ -107,6 +108,7 @@ WORDS: Final = {
     "refused_again": "requests refused after one that was refused alike, at least",
     "severity_high": "share of all cost, or of all tokens, from which on a finding is high",
     "severity_medium": "share of the same from which on it is medium",
+    "severity_saved": "dollars that a finding saves at least where it is high, if what it saves has a price",
 }
 
 

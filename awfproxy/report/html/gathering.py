@@ -43,9 +43,9 @@ class _Watched(Grouped):
         return apart
 
     def price(self, bucket: Bucket, row: Counted, line: bytes) -> None:
-        before = bucket.cost
+        before, least = bucket.cost, bucket.least
         super().price(bucket, row, line)
-        self._timeline.price(row, bucket.cost - before)
+        self._timeline.price(row, bucket.cost - before, bucket.least - least)
 
 
 class Gathered:

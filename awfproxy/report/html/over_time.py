@@ -154,7 +154,7 @@ def _table(drawn: Drawn, *, money: bool) -> Markup:
             continue
         row = [C(drawn.step.title(begin))]
         if money:
-            row.append(C(least(dollars(cell.cost), cell.unpriced + cell.unknown), cell.cost))
+            row.append(C(least(dollars(cell.cost), cell.unpriced + cell.unknown + cell.least), cell.cost))
         row += [C(f"{cell.calls:,}", cell.calls), C(least(f"{cell.tokens:,}", cell.unknown), cell.tokens)]
         row += [C(count(cell.sum(each)), getattr(cell, each)) for each in DRAWN]
         row.append(C(share(cell.hit_rate), cell.hit_rate or 0.0))

@@ -1,18 +1,12 @@
-"""Which files are read, each of them twice: once for the figures, once for the findings.
-
-Rules: what standard input has is kept in a file until the end, since it comes only once.
-"""
+"""Which files are read, each of them twice: once for the figures, once for the findings."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-import tempfile
 from collections.abc import Sequence
 from typing import Self
 
-from awfproxy.report.lines import STDIN
+from awfproxy.report.again import Again
 from awfproxy.report.summary import files_of as records_of
 from awfproxy.report.turns.turn_file import TURNS, files_of
 
@@ -25,19 +19,14 @@ class Sources:
     """
 
     def __init__(self, paths: Sequence[str], turns: Sequence[str]) -> None:
-        self._kept: str | None = None
-        if STDIN in paths:
-            with tempfile.NamedTemporaryFile(prefix="awf-report-", delete=False) as kept:
-                self._kept = kept.name
-                shutil.copyfileobj(sys.stdin.buffer, kept)
-        paths = [self._kept if path == STDIN and self._kept is not None else path for path in paths]
+        self._again = Again([*paths, *turns])
+        paths, turns = self._again.paths[: len(paths)], self._again.paths[len(paths) :]
         #: requests and token usage
         self.records = [path for path in records_of(paths) if not os.path.basename(path).startswith(TURNS)]
-        self.turns = list(turns) or files_of(paths)
+        self.turns = turns or files_of(paths)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._kept is not None:
-            os.unlink(self._kept)
+        self._again.close()

@@ -34,7 +34,7 @@ _COUNTS: Final = {
 }
 CLASSES: Final = tuple(_COUNTS)
 _FIGURES: Final = (
-    *("calls", "unpriced", "told", *CLASSES, *(f"{each}_unknown" for each in CLASSES), "unknown"),
+    *("calls", "unpriced", "told", *CLASSES, *(f"{each}_unknown" for each in CLASSES), "unknown", "least"),
     *("fresh_cost", "read_cost", "written_cost", "output_cost", "other_cost", "kept"),
 )
 
@@ -54,6 +54,8 @@ class Cell:
         self.unpriced = 0
         #: calls of which what they read, or generated, is not known; the other counts as it is
         self.unknown = 0
+        #: others of which not all has a price
+        self.least = 0
         #: what was read by calls that say how much of it came from the cache
         self.told = 0
         self.fresh = 0
@@ -143,7 +145,7 @@ class Timeline:
             fresh = fresh - read - written if fresh > read + written else 0
         if unknown:
             fresh = self._less(cell, "fresh", unknown, fresh)
-            cell.unknown += "input_tokens" in unknown or "output_tokens" in unknown
+            cell.unknown += not row.whole
         if not unknown or ("input_tokens" not in unknown and "cache_read_tokens" not in unknown):
             cell.told += everything
         cell.fresh += fresh
@@ -164,9 +166,14 @@ class Timeline:
             cell.other_cost += rates.call
             cell.kept += (read + written) * rates.input - of_read - of_written
 
-    def price(self, row: Counted, pico: int) -> None:
-        """What a special call cost that `count` was told of."""
-        self._cell_of(row).other_cost += pico
+    def price(self, row: Counted, pico: int, least: int = 0) -> None:
+        """What a special call cost that `count` was told of.
+
+        :param least: 1: not all of it has a price
+        """
+        cell = self._cell_of(row)
+        cell.other_cost += pico
+        cell.least += least
 
     @staticmethod
     def _less(cell: Cell, each: str, unknown: tuple[str, ...], count: int) -> int:

@@ -73,7 +73,8 @@ def _models(models: dict[str | None, Cell], *, priced: bool) -> Markup:
         row = [C(joined(told, bar([(value / max(most, size(cell)), colour) for colour, value in classes])))]
         if priced:
             known = cell.calls > cell.unpriced
-            row.append(C(least(dollars(cell.cost), cell.unpriced + cell.unknown) if known else "?", cell.cost))
+            missing = cell.unpriced + cell.unknown + cell.least
+            row.append(C(least(dollars(cell.cost), missing) if known else "?", cell.cost))
         row += [
             C(share(size(cell) / whole), size(cell)),
             C(f"{cell.calls:,}", cell.calls),

@@ -2,7 +2,7 @@
 
 The order goes from what the figures prove to what they only allow:
 
-1. `model-alias`: one model by two names.
+1. `model-alias`: one model by two names; `model-differs`: the figures are those of a model of another name.
 2. `rounding`: within half of the last digit that the export writes.
 3. `missing-here`: a batch, or a single key of the export whose figures are exactly the difference; again after the
    next step.
@@ -23,6 +23,7 @@ from collections.abc import Iterable
 
 from awfproxy.report.reconcile.books import Here, Part
 from awfproxy.report.reconcile.comparison import Cause, Compared, Pair, Surety
+from awfproxy.report.reconcile.names import Families
 from awfproxy.report.reconcile.used import INPUT, OUTPUT, WORDS
 
 Vector = list[int]
@@ -33,8 +34,9 @@ def explain(compared: Compared, agents: bool = False) -> None:
 
     :param agents: the other side is agents' logs
     """
+    families = Families()
     for pair in compared.pairs:
-        _alias(pair)
+        _alias(pair, families)
         _rounding(pair)
         _parts(pair)
     _edges(compared)
@@ -73,13 +75,17 @@ def explain_money(compared: Compared, tokens: Iterable[Pair]) -> None:
             _rest(pair, compared, agents=False)
 
 
-def _alias(pair: Pair) -> None:
+def _alias(pair: Pair, families: Families) -> None:
     here, there = set(pair.here.names), set(pair.there.names)
     if not here or not there or (here & there):
         return
-    sure: Surety = "likely" if pair.differs else "sure"
     words = f"called {_some(here)} here and {_some(there)} there"
-    pair.explain(Cause("model-alias", sure, words, [0] * len(pair.rest)))
+    nothing = [0] * len(pair.rest)
+    if {families.of(name) for name in here} & {families.of(name) for name in there}:
+        pair.explain(Cause("model-alias", "likely" if pair.differs else "sure", words, nothing))
+        return
+    # Equal figures do not make one model of two: somebody may have been given, or billed, another one.
+    pair.explain(Cause("model-differs", "likely", f"{words}, with the same figures", nothing))
 
 
 def _rounding(pair: Pair) -> None:
@@ -215,17 +221,19 @@ def _rest(pair: Pair, compared: Compared, agents: bool) -> None:
     more = [max(rest, 0) for rest in pair.rest]
     calls = pair.calls
     if any(fewer):
-        pair.explain(_missing_here(pair, fewer, calls, agents))
+        pair.explain(_missing_here(pair, fewer, calls, compared, agents))
     if any(more):
         pair.explain(_missing_there(pair, more, calls, compared, agents))
 
 
-def _missing_here(pair: Pair, parts: Vector, calls: int | None, agents: bool) -> Cause:
+def _missing_here(pair: Pair, parts: Vector, calls: int | None, compared: Compared, agents: bool) -> Cause:
     told = None if calls is None or calls >= 0 else calls
     if not pair.here.calls:
-        words = "nothing of this model went through the proxy: "
-        words += "the agent called its provider directly" if agents else "another key, or calls past the proxy"
-        return Cause("missing-here", "sure", words, parts, told)
+        words = "the agent called its provider directly" if agents else "another key, or calls past the proxy"
+        if (pair.key.provider, pair.key.family) in compared.went:
+            words = f"nothing of this model went through the proxy in this time, but in others: {words}"
+            return Cause("missing-here", "likely", words, parts, told)
+        return Cause("missing-here", "sure", f"nothing of this model went through the proxy: {words}", parts, told)
     if told is not None:
         words = f"{-told:,} more calls there: " + ("made past the proxy" if agents else "another key or past the proxy")
         return Cause("missing-here", "likely", words, parts, told)

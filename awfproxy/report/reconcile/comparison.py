@@ -1,8 +1,8 @@
 """Both sides of a book, page by page, as differences that can be explained.
 
 Rules: a difference is ours less theirs.  A class of tokens that the other side does not tell is compared within the
-class it is in there (`used.FOLDS`).  Two models of one provider that only one side has are the same if all their
-figures are: a router or an alias gave the other name.
+class it is in there (`used.FOLDS`).  Two models of one provider that only one side has stand in one row if all their
+figures are the same; where the names are not known to be of one model, that is told, and the sides do not agree.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ Code = Literal[
     "estimated-here",
     "unknown-here",
     "model-alias",
+    "model-differs",
     "day-edge",
     "rounding",
     "partial-there",
@@ -87,6 +88,11 @@ class Pair(msgspec.Struct):
         return _folded(counts, self.told)
 
     @property
+    def misnamed(self) -> bool:
+        """Whether the sides name different models."""
+        return any(cause.code == "model-differs" for cause in self.causes)
+
+    @property
     def beyond(self) -> list[int]:
         """The difference without what is harmless."""
         found = self.difference
@@ -106,6 +112,8 @@ class Compared(msgspec.Struct):
     beside: dict[Key, Here]
     #: by provider the last period of which the other side tells anything: exports go on with empty ones
     last: dict[str, int]
+    #: providers and models of which there is a call of ours, at whatever time
+    went: frozenset[tuple[str, str]]
 
 
 def compare(book: Book) -> Compared:
@@ -125,7 +133,8 @@ def compare(book: Book) -> Compared:
         ours, theirs = _folded(page.here.sums, which), _folded(page.there.sums, which)
         rest = [our - their for our, their in zip(ours, theirs, strict=True)]
         pairs.append(Pair(key, page.here, page.there, which, ours, theirs, rest))
-    return Compared(book, pairs, beside, last)
+    went = frozenset((key.provider, key.family) for key, page in book.pages.items() if page.here.calls)
+    return Compared(book, pairs, beside, last, went)
 
 
 def _told(book: Book) -> dict[str, list[bool]]:

@@ -204,6 +204,7 @@ def _common(used: Used, cells: Cells) -> Used:
         used.token_slack,
         used.cost_slack,
         hash((used.provider, used.begin, used.cost is None, *(cells.get(name, "") for name in _IDENTITY))),
+        hash(tuple(cells.items())),
     )
 
 

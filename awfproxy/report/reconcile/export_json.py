@@ -150,7 +150,7 @@ def _bucket(bucket: _Part, at: str, faults: Faults, take: Callable[[Used], None]
             provider = "anthropic"
             begin, end = time_of(bucket.starting_at) or 0, time_of(bucket.ending_at) or 0
         else:
-            raise Wrong("has neither start_time and end_time nor starting_at and ending_at; is this an export?")
+            raise Wrong("has neither start_time and end_time nor starting_at and ending_at, as exports have")
         if begin >= end:
             raise Wrong("ends before it begins")
         if results is None:
@@ -163,6 +163,8 @@ def _bucket(bucket: _Part, at: str, faults: Faults, take: Callable[[Used], None]
         where = f"{at}.results[{place}]"
         try:
             used = _used(_decode_result(raw), provider, begin, end, told)
+            if used is not None:
+                used = msgspec.structs.replace(used, written=hash((begin, end, bytes(raw))))
         except Wrong as error:
             faults.add(where, str(error))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -1,8 +1,8 @@
 """Reading providers' exports: which files, which shape each has, and what was left out.
 
 Rules: the shape is told by what stands in a file (`export_json`, `export_csv`); plain, gzip and zstd; UTF-8 or, as
-spreadsheets save it, UTF-16.  A row that stands in two files counts once; two files that tell different figures for the
-same thing are a fault, because nobody can say which holds.
+spreadsheets save it, UTF-16. A row that stands in two files, or twice in one, counts once; two files that tell
+different figures for the same thing are a fault, because nobody can say which holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import IO, Final, cast
 import msgspec
 from msgspec import field
 
-from awfproxy.report.lines import BUFFER, STDIN, broken_file_errors, decompressed, reason_of
+from awfproxy.report.lines import BUFFER, STDIN, Unread, broken_file_errors, decompressed, files_in, reason_of
 from awfproxy.report.reading import many
 from awfproxy.report.reconcile.export_csv import read_csv
 from awfproxy.report.reconcile.export_json import DOCUMENT_MAX, Told, read_json
@@ -68,6 +68,9 @@ def read_exports(
     book = _Book(found, wants)
     passed: dict[str, int] = {}
     for path in _files(paths):
+        if isinstance(path, Unread):
+            found.faults.add(path, f"not read: {path.why}")
+            continue
         book.begin(path)
         try:
             told = _read(path, stdin, found.faults, book.take)
@@ -81,7 +84,7 @@ def read_exports(
         for kind, count in told.passed.items():
             passed[kind] = passed.get(kind, 0) + count
     if book.again:
-        found.remarks.append(f"{many(book.again, 'row')} met again in another file, counted once.")
+        found.remarks.append(f"{many(book.again, 'row')} met again, counted once.")
     if book.unwanted:
         found.remarks.append(f"{many(book.unwanted, 'row')} of other keys or projects left out.")
     for kind, count in sorted(passed.items()):
@@ -104,6 +107,8 @@ class _Book:
         #: the file in which a thing was met first
         self._first: dict[int, int] = {}
         self._figures: set[int] = set()
+        #: rows of the file as they are written there
+        self._written: set[int] = set()
         self._kinds: set[bool] = set()
         self.again = 0
         self.unwanted = 0
@@ -113,12 +118,19 @@ class _Book:
         self._path = path
         self._number += 1
         self._kinds = set()
+        self._written = set()
 
     def take(self, used: Used) -> None:
         self._read += 1
         if self._read > ROWS_MAX:
             raise _TooMany
         self._kinds.add(used.cost is not None)
+        if used.written in self._written:
+            # A page that was fetched twice.  Rows that differ in anything may be of one thing, told apart by what is
+            # not looked at here.
+            self.again += 1
+            return
+        self._written.add(used.written)
         figures = hash((used.identity, used.counts, used.requests, used.cost))
         if self._first.setdefault(used.identity, self._number) != self._number:
             if figures in self._figures:
@@ -149,13 +161,13 @@ def _files(paths: Sequence[str]) -> list[str]:
         if path == STDIN or not os.path.isdir(path):
             found[path] = None
             continue
-        for folder, folders, names in os.walk(path):
-            folders.sort()
-            for name in sorted(names):
-                plain = name.removesuffix(_PACKED[0]).removesuffix(_PACKED[1])
-                if plain.lower().endswith(_ENDS):
-                    found.setdefault(os.path.join(folder, name))
+        for each in files_in(path, _wanted):
+            found.setdefault(each)
     return list(found)
+
+
+def _wanted(name: str) -> bool:
+    return name.removesuffix(_PACKED[0]).removesuffix(_PACKED[1]).lower().endswith(_ENDS)
 
 
 def _read(path: str, stdin: IO[bytes] | None, faults: Faults, take: Callable[[Used], None]) -> Told:

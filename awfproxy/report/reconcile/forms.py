@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from awfproxy.report.costs import PICO
-from awfproxy.report.escaping import markdown_code, markdown_text, short, visible
+from awfproxy.report.escaping import markdown_code, markdown_text, short, terminal
 from awfproxy.report.figures import UNKNOWN, dollars, some_of
 from awfproxy.report.reconcile.comparison import Cause
 from awfproxy.report.reconcile.report import Label, Line, Reconciliation
@@ -163,13 +163,13 @@ def _pretty(report: Reconciliation, width: int | None) -> str:
         parts += [pretty(_table(report, lines, figure, what), width), "\n"]
         causes = _causes(lines)
         for label, cause in causes[:CAUSES_SHOWN]:
-            where = " ".join(visible(short(part)) for part in _label(report, label) if part) or "all"
+            where = " ".join(terminal(short(part)) for part in _label(report, label) if part) or "all"
             parts.append(f"{where}: {cause.code}, {cause.sure}\n")
-            parts += [_indented(text, width) for text in (_amounts(cause, figure), visible(cause.words)) if text]
+            parts += [_indented(text, width) for text in (_amounts(cause, figure), terminal(cause.words)) if text]
         if len(causes) > CAUSES_SHOWN:
             parts.append(f"{len(causes) - CAUSES_SHOWN:,} smaller causes are not shown; --format json has them.\n")
         parts.append("\n")
-    return "".join(parts) + sentences(_notes(report, visible, visible), width)
+    return "".join(parts) + sentences(_notes(report, terminal, terminal), width)
 
 
 def _markdown(report: Reconciliation, width: int | None) -> str:

@@ -51,7 +51,6 @@ class OwnRow(Row):
 
 
 _decode: Final = msgspec.json.Decoder(OwnRow).decode
-_decode_row: Final = msgspec.json.Decoder(Row).decode
 
 
 class Own:
@@ -91,17 +90,14 @@ class Own:
         """What takes lines; it answers why one is no record of token usage."""
 
         def take(line: bytes) -> Reason | None:
-            row = decoded(line, _decode)
+            row = decoded(line, _decode, ("hints", "usage"))
             if isinstance(row, str):
-                plain = decoded(line, _decode_row)
-                if isinstance(plain, str):
-                    return plain
-                # Only its usage or its hints are not as in our records.
-                row = OwnRow(**msgspec.structs.asdict(plain))
+                return row
             if self._filters is not None and not self._filters.wants(row):
                 return None
-            if row.request_id is not None and not seen.add(row.request_id):
+            if row.request_id is not None and not seen.add(row.request_id, row.mark):
                 self.remarks.duplicates += 1
+                self.remarks.differing = seen.differing
                 return None
             self.calls += 1
             self._add(row, line)
@@ -174,7 +170,7 @@ class Own:
         """Pico-dollars; None: there is no price."""
         assert self._costs is not None  # or there would be no book of money
         rates = self._costs.rates(row)
-        return None if rates is None else self._costs.exact(line, rates)
+        return None if rates is None else self._costs.exact(line, rates).pico
 
     def _leave(self, why: str) -> None:
         self.left[why] = self.left.get(why, 0) + 1

@@ -55,6 +55,8 @@ class Line:
         self.names_here: set[str] = set()
         self.names_there: set[str] = set()
         self.unpriced = 0
+        #: the sides name different models
+        self.misnamed = False
         self._beyond = [0] * size
         self._causes: dict[tuple[str, str, str], Cause] = {}
 
@@ -69,6 +71,7 @@ class Line:
         self.names_here.update(pair.here.names)
         self.names_there.update(pair.there.names)
         self.unpriced += pair.here.unknown[0] if len(self.ours) == 1 else 0
+        self.misnamed |= pair.misnamed
         self._beyond = _plus(self._beyond, pair.beyond)
         for cause in pair.causes:
             same = self._causes.get((cause.code, cause.sure, cause.words))
@@ -94,8 +97,9 @@ class Line:
         )
 
     def exceeds(self, tolerance: float) -> bool:
-        """Whether the sides differ by more than that part of the larger one."""
-        return sum(map(abs, self._beyond)) > tolerance * max(sum(map(abs, self.ours)), sum(map(abs, self.theirs)))
+        """Whether the sides differ by more than that part of the larger one, or in the model."""
+        larger = max(sum(map(abs, self.ours)), sum(map(abs, self.theirs)))
+        return self.misnamed or sum(map(abs, self._beyond)) > tolerance * larger
 
 
 class Table:
@@ -245,9 +249,11 @@ def reconcile_logs(
         models.add(families.of(row.model))
         book.add_theirs(row, families.of(row.model))
     own = Own([book], families, None, filters, read.agents, models)
+    _read_own(own, paths, stdin, progress, report)
     if read.rows:
-        _read_own(own, paths, stdin, progress, report)
         _finish(report, book, None, by, agents=True)
+    else:
+        report.notes = [*read.remarks, "There are no calls in the agents' logs."]
     return report
 
 

@@ -61,6 +61,8 @@ class Used(msgspec.Struct, frozen=True, gc=False):
     cost_slack: int = 0
     #: tells the row of the same thing in another file
     identity: int = 0
+    #: tells the same row of the same file; all that is written there is in it
+    written: int = 0
 
     @property
     def tells_tokens(self) -> bool:

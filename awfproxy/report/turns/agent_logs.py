@@ -14,7 +14,7 @@ from typing import IO, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from awfproxy.report.lines import STDIN, Lines
+from awfproxy.report.lines import STDIN, Lines, files_in
 from awfproxy.report.turns.agent_events import AgentLog, Event, known_id
 from awfproxy.report.turns.claude_log import ClaudeLog
 from awfproxy.report.turns.codex_log import CodexLog
@@ -109,13 +109,13 @@ def _files(paths: Sequence[str]) -> list[tuple[str, bool]]:
         if path == STDIN or not os.path.isdir(path):
             found[path] = True
             continue
-        for folder, folders, names in os.walk(path):
-            folders.sort()
-            for name in sorted(names):
-                plain = name.removesuffix(_PACKED[0]).removesuffix(_PACKED[1])
-                if plain.endswith(_ENDS):
-                    found.setdefault(os.path.join(folder, name), False)
+        for each in files_in(path, _wanted):
+            found.setdefault(each, False)
     return list(found.items())
+
+
+def _wanted(name: str) -> bool:
+    return name.removesuffix(_PACKED[0]).removesuffix(_PACKED[1]).endswith(_ENDS)
 
 
 def _read(lines: Lines, path: str, left_out: Counter[str], most: int) -> AgentLog | None:

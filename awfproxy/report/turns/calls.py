@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from awfproxy.core.hint_fields import Agent
 from awfproxy.report.filters import Filters
 from awfproxy.report.reading import Remarks
-from awfproxy.report.rows import APART, COUNTLESS, COUNTS, MALFORMED, MISTYPED, OTHER, Count, Reason, read_row
+from awfproxy.report.rows import COUNTS, Count, Row, decoded, read_row
 from awfproxy.report.seen import Seen
 from awfproxy.report.turns.agent_events import Usage, seconds
 
@@ -30,7 +29,7 @@ CALLS_MAX: Final = 500_000
 
 
 class _Hints(msgspec.Struct, gc=False):
-    agent: Agent | None = None
+    agent: str | None = None
     session: str | None = None
     subagent: str | None = None
     turn: str | None = None
@@ -43,37 +42,19 @@ class _Hints(msgspec.Struct, gc=False):
     response_id_hash: str | None = None
 
 
-class _Line(msgspec.Struct, gc=False):
-    event: str | None = None
-    request_id: str | None = None
-    timestamp: str | None = None
+class _Line(Row):
+    """A record, with what tells its turn."""
+
     duration_ms: float | None = None
-    provider: str | None = None
-    port: str | None = None
-    model: str | None = None
-    run: str | None = None
-    user: str | None = None
-    conversation: str | None = None
     initiator: str | None = None
     x_initiator: str | None = None
-    outcome: str | None = None
-    usage_source: str | None = None
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
-    cache_read_tokens: Count | None = None
-    cache_write_tokens: Count | None = None
-    reasoning_tokens: Count | None = None
-    input_tokens_include_cache: bool | None = None
-    unknown: tuple[str, ...] | None = None
     client_request_id: str | None = None
     upstream_request_id: str | None = None
-    admitted_at: str | None = None
     hints: _Hints | None = None
 
-    @property
-    def when(self) -> str | None:
-        """The time that a call belongs to, as for all reports."""
-        return self.admitted_at or self.timestamp
+
+#: what is left out of a line that cannot be read with it: a call is counted without
+_SPARE: Final = ("hints", "duration_ms", "initiator", "x_initiator", "client_request_id", "upstream_request_id")
 
 
 class Call(msgspec.Struct, gc=False):
@@ -99,7 +80,7 @@ class Call(msgspec.Struct, gc=False):
     initiator: str | None
     #: label of the conversation, or the session that the agent named
     conversation: str | None
-    agent: Agent | None = None
+    agent: str | None = None
     session: str | None = None
     subagent: str | None = None
     turn: str | None = None
@@ -116,6 +97,10 @@ class Call(msgspec.Struct, gc=False):
     response: str | None = None
     #: dollars; None: the model has no price, or nobody asked
     cost: float | None = None
+    #: not all of it has a price
+    least: bool = False
+    #: all of what was read and written is known
+    whole: bool = True
     #: decides between calls of one moment, whatever the order of the files
     name: str = ""
 
@@ -157,33 +142,22 @@ def read_calls(lines: Iterable[bytes], filters: Filters | None = None, costs: Co
     for line in lines:
         if line.isspace():
             continue
-        row = _row(line)
+        row = decoded(line, _decode, _SPARE)
         if isinstance(row, str):
             remarks.count(row)
-        elif row.request_id is not None and not seen.add(row.request_id):
+        elif row.request_id is not None and not seen.add(row.request_id, row.mark):
             remarks.duplicates += 1
+            remarks.differing = seen.differing
         elif filters is None or filters.wants(row):
             if len(found.calls) >= CALLS_MAX:
                 remarks.troubles.append(f"More than {CALLS_MAX:,} calls; the others were not read.")
                 break
             call = _call(row)
             if costs is not None:
-                call.cost = _cost(line, costs)
+                call.cost, call.least = _cost(line, costs)
             found.calls.append(call)
     found.calls.sort(key=_order)
     return found
-
-
-def _row(line: bytes) -> _Line | Reason:
-    try:
-        row = _decode(line)
-    except msgspec.ValidationError:
-        return MISTYPED
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return MALFORMED
-    if row.event not in ("token_usage", None):
-        return OTHER
-    return COUNTLESS if row.input_tokens is None and row.output_tokens is None else row
 
 
 def _order(call: Call) -> tuple[bool, float, str]:
@@ -209,11 +183,12 @@ def _call(row: _Line) -> Call:
         tuple(each for each in (row.upstream_request_id, row.client_request_id) if each),
         row.initiator or row.x_initiator,
         _kept(row.conversation),
+        whole=row.whole,
         name=row.request_id or f"{row.timestamp}/{counts}",
     )
     hints = row.hints
     if hints is not None:
-        call.agent = hints.agent
+        call.agent = _kept(hints.agent)
         call.session = _kept(hints.session)
         call.subagent = _kept(hints.subagent)
         call.turn = _kept(hints.turn)
@@ -228,19 +203,19 @@ def _call(row: _Line) -> Call:
     return call
 
 
-def _cost(line: bytes, costs: Costs) -> float | None:
-    """Dollars; None: the model has no price."""
+def _cost(line: bytes, costs: Costs) -> tuple[float | None, bool]:
+    """Dollars, and whether it is at least that; None: the model has no price."""
     row = read_row(line)
     rates = None if isinstance(row, str) else costs.rates(row)
-    return None if rates is None else costs.exact(line, rates) / PICO
+    if rates is None:
+        return None, False
+    cost = costs.exact(line, rates)
+    return cost.pico / PICO, cost.least
 
 
 def _usage(row: _Line, counts: tuple[int | None, ...]) -> Usage:
     prompt, output, read, written = counts[:4]
-    included = row.input_tokens_include_cache
-    if included is None:
-        included = row.provider not in APART
-    if prompt is not None and not included:
+    if prompt is not None and not row.includes_cache:
         prompt += (read or 0) + (written or 0)
     return Usage(prompt, read, written, output)
 

@@ -30,7 +30,7 @@ class Tally:
             else:
                 self.sums[place] += count
         self.all_tokens += (call.usage.prompt or 0) + (call.usage.output or 0)
-        self.all_unknown += call.usage.prompt is None or call.usage.output is None
+        self.all_unknown += not call.whole
 
     def include(self, other: Tally) -> None:
         """Adds all calls of another one."""

@@ -54,6 +54,8 @@ class Turn(msgspec.Struct, gc=False):
     tools: dict[str, int] | None = None
     cost_usd: _Usd | None = None
     unpriced_calls: Count | None = None
+    #: of the calls those whose cost is not known, or not all of it
+    cost_unknown_calls: Count | None = None
     confidence: float | None = None
 
     @property

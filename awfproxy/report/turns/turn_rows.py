@@ -51,6 +51,8 @@ class _Group:
         self.prompts: list[int] = []
         self.cost = 0.0
         self.unpriced = 0
+        #: calls without a price, and those of which not all was known, or has a price
+        self.not_whole = 0
         self.last: Call | None = None
 
     def add(self, call: Call, method: str | None = None, confidence: float | None = None) -> None:
@@ -67,6 +69,7 @@ class _Group:
         if call.begin is not None and call.end is not None:
             self.begin = call.begin if self.begin is None else min(self.begin, call.begin)
             self.end = call.end if self.end is None else max(self.end, call.end)
+        self.not_whole += call.cost is None or call.least or not call.whole
         if call.cost is None:
             self.unpriced += 1
         else:
@@ -92,6 +95,8 @@ class _Group:
                 row["cost_usd"] = round(self.cost, COST_DIGITS)
             if self.unpriced:
                 row["unpriced_calls"] = self.unpriced
+            if self.not_whole:
+                row["cost_unknown_calls"] = self.not_whole
         if self.methods:
             row["methods"] = dict(sorted(self.methods.items()))
             row["confidence"] = min(self.confidences)

@@ -1,4 +1,7 @@
-"""The turns for people (`pretty`, `markdown`) and programs (`json`, `csv`)."""
+"""The turns for people (`pretty`, `markdown`) and programs (`json`, `csv`).
+
+Rules: markdown has the totals first and the turns folded, at most `MARKDOWN_ROWS` of them, the others together as one.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,15 @@ from typing import Any, Final
 
 from awfproxy.report.costs import PICO
 from awfproxy.report.figures import money
+from awfproxy.report.reading import many
 from awfproxy.report.rows import COUNTS
 from awfproxy.report.sums import Sum
-from awfproxy.report.table import Column, Table, as_csv, markdown, pretty, sentences
+from awfproxy.report.table import Column, Table, as_csv, details, markdown, pretty, sentences
 from awfproxy.report.turns.placements import METHODS, REASONS
 from awfproxy.report.turns.turn_rows import Row
+
+#: turns in markdown: GitHub takes a summary of 1 MiB of a step, and nobody reads more
+MARKDOWN_ROWS: Final = 200
 
 #: what the figures' columns are called; those with a number are left out first where a terminal is narrow
 _FIGURES: Final = (
@@ -22,6 +29,8 @@ _FIGURES: Final = (
     ("output_tokens", "output", 0),
     ("all_tokens", "all tokens", 0),
 )
+#: columns of which there is a sum
+_SUMMED: Final = frozenset({"calls", "cost", *(title for _, title, _ in _FIGURES)})
 
 
 def shown(rows: Sequence[Row], form: str, width: int | None = None) -> str:
@@ -56,7 +65,10 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
     return said
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row], most: int | None = None, *, total: bool = True) -> Table:
+    """
+    :param most: rows that are told apart; None: all
+    """
     priced = any("cost_usd" in row or "unpriced_calls" in row for row in rows)
     subagents = any("subagent" in row for row in rows)
     columns = [Column("session"), Column("turn", figures=True)]
@@ -67,7 +79,7 @@ def _table(rows: Sequence[Row]) -> Table:
     columns += [Column("cost", figures=True)] if priced else []
     columns += [Column("tools", drop=6), Column("sure", figures=True, drop=1)]
     cells = []
-    for row in rows:
+    for row in rows[:most]:
         turn = row["event"] == "turn"
         name = row.get("session") or row.get("conversation") or "" if turn else f"unmatched: {row['reason']}"
         line = [name, str(row["turn"]) if turn else ""]
@@ -78,10 +90,23 @@ def _table(rows: Sequence[Row]) -> Table:
         line += [_cost([row]) if row["calls"] else ""] if priced else []
         line += [_tools(row), f"{row['confidence']:.0%}" if "confidence" in row else ""]
         cells.append(tuple(line))
-    total = ["total", "", *([""] if subagents else []), "", f"{sum(row['calls'] for row in rows):,}"]
-    total += [_sum(rows, name) for name, _, _ in _FIGURES]
-    total += ["", *([_cost(rows)] if priced else []), "", ""]
-    return Table(tuple(columns), cells, tuple(total))
+
+    def together(name: str, several: Sequence[Row]) -> tuple[str, ...]:
+        line = [name, "", *([""] if subagents else []), "", f"{sum(row['calls'] for row in several):,}"]
+        line += [_sum(several, name) for name, _, _ in _FIGURES]
+        return (*line, "", *([_cost(several)] if priced else []), "", "")
+
+    if rest := rows[len(cells) :]:
+        cells.append(together(f"({len(rest):,} more)", rest))
+    return Table(tuple(columns), cells, together("total", rows) if total else None)
+
+
+def _whole(rows: Sequence[Row]) -> Table:
+    """The totals alone."""
+    table = _table(rows, 0)
+    kept = [place for place, column in enumerate(table.columns) if column.title in _SUMMED]
+    totals = table.total or ()
+    return Table(tuple(table.columns[place] for place in kept), [tuple(totals[place] for place in kept)])
 
 
 def _figure(row: Row, name: str) -> str:
@@ -101,13 +126,11 @@ def _sum(rows: Sequence[Row], name: str) -> str:
 
 
 def _cost(rows: Sequence[Row]) -> str:
-    """As `totals` counts it: known in part where a call has no price, or did not report all that is to be priced."""
+    """As `totals` counts it: known in part where a call has no price, or not all of it has or was reported."""
     total = Sum()
     for row in rows:
         pico = round(row.get("cost_usd", 0.0) * PICO)
-        unknown = row.get("unknown", {})
-        unpriced = row.get("unpriced_calls", 0)
-        missing = max(unpriced, unknown.get("input_tokens", 0), unknown.get("output_tokens", 0))
+        missing = max(row.get(name, 0) for name in ("cost_unknown_calls", "unpriced_calls"))
         total.add(pico, row["calls"] if pico else row["calls"] - missing, missing)
     return money(total)
 
@@ -124,7 +147,10 @@ def _pretty(rows: Sequence[Row], width: int | None) -> str:
 
 def _markdown(rows: Sequence[Row], width: int | None) -> str:
     del width
-    return markdown(_table(rows)) + "\n" + "".join(f"- {line}\n" for line in footnotes(rows))
+    turns = many(sum(1 for row in rows if row["event"] == "turn"), "turn")
+    parts = ["### Token usage by turn\n", markdown(_whole(rows))]
+    parts.append(details(turns, markdown(_table(rows, MARKDOWN_ROWS, total=False))))
+    return "\n".join([*parts, "".join(f"- {line}\n" for line in footnotes(rows))])
 
 
 def _json(rows: Sequence[Row], width: int | None) -> str:
@@ -141,7 +167,8 @@ _CSV: Final = (
     *("event", "run", "agent", "session", "conversation", "turn", "subagent", "kind", "reason", "begin", "end"),
     "calls",
     *COUNTS,
-    *("all_tokens", "context_begin", "context_end", "context_max", "tool_calls", "cost_usd", "unpriced_calls"),
+    *("all_tokens", "context_begin", "context_end", "context_max", "tool_calls"),
+    *("cost_usd", "unpriced_calls", "cost_unknown_calls"),
     *("steps", "steps_not_recorded", "confidence", "confidence_mean"),
 )
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from awfproxy.report.lines import STDIN
+from awfproxy.report.lines import comes_once
 
 #: what the file is called
 FILE_NAME: Final = "token-usage-by-turn.jsonl"
@@ -17,9 +17,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 def place_of(paths: Iterable[str]) -> str:
-    """Where the file goes if nobody says: beside the first records that were read."""
+    """Where the file goes if nobody says: beside the first records that were read, but for a pipe's."""
     for path in paths:
-        if path != STDIN:
+        if not comes_once(path):
             return os.path.join(path if os.path.isdir(path) else os.path.dirname(path), FILE_NAME)
     return FILE_NAME
 

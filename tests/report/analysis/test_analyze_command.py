@@ -8,6 +8,8 @@ import io
 import json
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from click.testing import CliRunner
 from awfproxy.cli import awf
 from awfproxy.commands.logs_options import FORMS as FORM_NAMES
 from awfproxy.report.analysis.codes import KINDS
+from awfproxy.report.analysis.comparison import NOTHING_BEFORE
 from awfproxy.report.analysis.forms import EVIDENCE, FORMS, MARK, MARKDOWN_MAX, SCHEMA, WIDTH, View, render
 from tests.report.analysis.traffic import (
     PATTERNS,
@@ -138,7 +141,10 @@ def test_nothing_found_is_told(tmp_path: Path) -> None:
     code, out, _ = run(path)
     assert code == 0 and "no findings" in out
     assert run(path, "--run", "other")[0] == 1
-    assert run(path, "--compare-run", "other")[0] == 1
+    # The report is there, and says that there is nothing to compare with.
+    for form in ("pretty", "markdown"):
+        code, out, err = run(path, "--compare-run", "other", "--fail-on", "increase>1%", "--format", form)
+        assert code == 0 and NOTHING_BEFORE in out.replace("\n", " ") and NOTHING_BEFORE in err
     for form in FORMS:
         assert run(path, "--format", form)[0] == 0
 
@@ -165,9 +171,23 @@ def test_two_runs_are_compared(tmp_path: Path) -> None:
     csv_out = run(path, "--run", "now", "--compare-run", "before", "--format", "csv")[1]
     assert next(csv.DictReader(io.StringIO(csv_out)))["state"] == "new"
     other = write(tmp_path / "other.jsonl", before)
-    assert run(path, "--run", "now", "--compare", other)[0] == 1  # that run is not in the other source
+    # What is compared with is of another run, and of another time.
+    for asked in (["--run", "now"], ["--since", "2026-03-01"], ["--until", "2040-01-01"]):
+        body = json.loads(run(path, *asked, "--compare", other, "--format", "json")[1])
+        assert body["comparison"]["before"]["calls"] == 9
     body = json.loads(run(path, "--compare", other, "--format", "json")[1])
     assert body["comparison"]["before"]["calls"] == 9
+
+
+@pytest.mark.parametrize("named", ["-", "/dev/stdin"])
+def test_what_comes_once_is_compared_with_itself(named: str, tmp_path: Path) -> None:
+    """Two runs of one pipe."""
+    dice = random.Random(2)
+    records = [record | {"run": run} for run in ("before", "now") for record in Agent(dice).work(4).records]
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    command = [sys.executable, "-m", "awfproxy", "logs", "analyze", named, "--run", "now", "--compare-run", "before"]
+    done = subprocess.run([*command, "--format", "json"], input=text, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["comparison"]["before"]["calls"] == 4 and not done.stderr
 
 
 def test_markdown_is_found_again_and_always_fits() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from awfproxy.report.analysis.comparison import Comparison
 from awfproxy.report.analysis.gates import GateError, failed, gates_of
+from awfproxy.report.analysis.tables import changes, whole
 from tests.report.analysis.traffic import PATTERNS, Agent, analysed, growing
 
 
@@ -74,7 +75,8 @@ def test_what_a_call_did_not_report_is_under_no_limit(count: str) -> None:
     for text in ("tokens>1_000_000_000", "cost>1000000", "increase>1000%"):
         gates = gates_of([text])
         assert not failed(gates, before, Comparison(before, before))
-        assert "1 call that did not report all tokens" in failed(gates, now, Comparison(before, now))[0]
+        said = failed(gates, now, Comparison(before, now))[0]
+        assert "1 call that did not report all tokens" in said or "1 call of which not all was reported" in said
         # What is less than known before makes the increase look larger, never smaller.
         assert bool(failed(gates, before, Comparison(now, before))) is False
 
@@ -87,7 +89,52 @@ def test_an_increase_to_what_has_no_price_is_not_known() -> None:
     gates, before = gates_of(["increase>1000%"]), analysed(records)
     now = analysed([*records, nameless])
     assert "1 call without a price" in failed(gates, now, Comparison(before, now))[0]
-    assert "is not known" in failed(gates, before, Comparison(analysed([silent]), before))[0]
+    said = failed(gates, before, Comparison(analysed([silent]), before))[0]
+    assert "Nobody knows" in said and "before, 1 call without a price" in said
+
+
+def test_an_increase_from_what_is_known_only_in_part_is_not_known() -> None:
+    """Neither as a share nor as an amount; but what is no more than was known before is no increase."""
+    records = Agent(random.Random(1)).work(6).records
+    large = {**records[0], "request_id": "large", "model": "made-up-by-nobody", "input_tokens": 10**6}
+    gates, now = gates_of(["increase>20%"]), analysed(records)
+    comparison = Comparison(analysed([records[0], large]), now)
+    (said,) = failed(gates, now, comparison)
+    assert "Nobody knows" in said and "before, 1 call without a price" in said and not comparison.known
+    assert (changes(now, comparison).total or ())[-1] == "?"
+    assert not failed(gates, now, Comparison(analysed([*records, large]), now))
+
+
+def test_an_increase_from_nothing_is_one() -> None:
+    """What was free before and is paid for now, although it has fewer tokens."""
+    records = Agent(random.Random(1)).work(6).records
+    free = [{**record, "provider": "copilot", "model": "gpt-4.1"} for record in records]
+    before, now = analysed(free), analysed(records[:-1])
+    assert before.whole.pico == 0 and not before.whole.unpriced
+    assert failed(gates_of(["increase>20%"]), now, Comparison(before, now)) == [
+        "It was $0.00 before, and is more now, which is above 20%."
+    ]
+    assert not failed(gates_of(["increase>20%"]), before, Comparison(before, before))
+
+
+def test_a_price_that_is_not_the_tiers_is_a_least_one() -> None:
+    """Calls of a tier without rates of its own fail a limit of cost; the sums say that they are least ones."""
+    usage = {"service_tier": "priority"}
+    call = {**Agent(random.Random(1), speaks=("openai", "gpt-3.5-turbo")).work(1).records[0], "usage": usage}
+    found = analysed([call])
+    assert "≥$" in failed(gates_of(["cost>100"]), found, None)[0] and whole(found).rows[0][-2].startswith("≥")
+
+
+def test_embeddings_have_no_output() -> None:
+    """Where the total is all input nothing is missing."""
+    usage = {"prompt_tokens": 9, "total_tokens": 9}
+    call = {
+        **Agent(random.Random(1), speaks=("openai", "text-embedding-3-small")).work(1).records[0],
+        **{"input_tokens": 9, "output_tokens": 0, "unknown": ["output_tokens", "cache_write_tokens"], "usage": usage},
+    }
+    gates = gates_of(["cost>100,tokens>1_000_000"])
+    assert not failed(gates, analysed([call]), None)
+    assert len(failed(gates, analysed([{**call, "usage": usage | {"total_tokens": 12}}]), None)) == 2
 
 
 def test_a_slip_is_told_what_was_meant() -> None:

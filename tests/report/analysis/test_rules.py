@@ -501,7 +501,12 @@ def test_a_model_without_a_price_is_not_free(dice: random.Random) -> None:
 def test_severity_goes_by_the_share_saved(dice: random.Random) -> None:
     """And what is not sure enough is never high."""
     records = growing(dice)
-    assert the(analysed(records), "context-growth").severity == "high"
+    free = Thresholds(severity_saved=0)
+    assert the(analysed(records, limits=free), "context-growth").severity == "high"
+    # A large part of next to nothing is not high; where nothing has a price, the share alone counts.
+    dear = Thresholds(severity_saved=10**6)
+    assert the(analysed(records, limits=dear), "context-growth").severity == "medium"
+    assert the(analysed(records, limits=dear, costs=None), "context-growth").severity == "high"
     assert the(analysed(records, limits=Thresholds(severity_high=1)), "context-growth").severity == "medium"
     limits = Thresholds(severity_high=1, severity_medium=1)
     assert the(analysed(records, limits=limits), "context-growth").severity == "low"

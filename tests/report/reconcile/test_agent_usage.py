@@ -64,4 +64,7 @@ def test_nothing_to_compare(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("nothing\n")
     (tmp_path / "token-usage.jsonl").write_text("")
     report = reconcile_logs([str(tmp_path / "token-usage.jsonl")], [str(tmp_path / "a.log")])
-    assert not report.found and report.notes == [f"{tmp_path}/a.log: no log of an agent that is known here."]
+    told = f"{tmp_path}/a.log: no log of an agent that is known here."
+    assert not report.found and report.notes == [told, "There are no calls in the agents' logs."]
+    (tmp_path / "token-usage.jsonl").write_text('{"input_tokens": 1, "output_tokens": 1}\n')
+    assert reconcile_logs([str(tmp_path / "token-usage.jsonl")], [str(tmp_path / "a.log")]).calls == 1

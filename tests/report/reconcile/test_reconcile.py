@@ -202,12 +202,36 @@ def test_our_figures_are_unknown(reconcile: Reconcile, traffic: Traffic) -> None
 
 
 def test_two_names_of_one_model(reconcile: Reconcile, traffic: Traffic) -> None:
-    """By its date, and by nothing but its figures."""
+    """Those that differ by their date are of one model; of others nobody knows that, whatever their figures."""
     calls = traffic("openai")
-    for name, sure in (("gpt-5.2", "sure"), ("router-large", "sure")):
+    for name, code, sure in (("gpt-5.2", "model-alias", "sure"), ("gpt-5-mini", "model-differs", "likely")):
         report = reconcile(records(calls), openai_page([msgspec.structs.replace(call, model=name) for call in calls]))
-        assert {(cause.code, cause.sure) for cause in causes(report)} == {("model-alias", sure)}
-        assert report.agrees
+        assert {(cause.code, cause.sure) for cause in causes(report)} == {(code, sure)}
+        assert report.agrees == (code == "model-alias")
+
+
+def test_a_shifted_export_proves_nothing(reconcile: Reconcile, traffic: Traffic) -> None:
+    """A day on which only the other side has a model that went through on others."""
+    calls = traffic("openai")
+    shifted = [msgspec.structs.replace(call, at=call.at - DAY) for call in calls]
+    found = [cause for cause in causes(reconcile(records(calls), openai_page(shifted))) if cause.code == "missing-here"]
+    assert found and all(cause.sure != "sure" and "nothing of this model went through the proxy:" not in cause.words
+                         for cause in found)
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_rows_that_stand_twice_in_one_file(name: str, reconcile: Reconcile, traffic: Traffic) -> None:
+    """Count once, as in two files."""
+    provider, export = EXPORTS[name]
+    calls = traffic(provider)
+    made = export(calls)
+    if isinstance(made, str):
+        head, *rows = made.splitlines()
+        made = "\n".join([head, *rows, *rows]) + "\n"
+    else:
+        made["data"] += made["data"]
+    report = reconcile(records(calls), made)
+    assert report.agrees and any("met again, counted once." in note for note in report.notes)
 
 
 def test_an_export_that_does_not_tell_models(reconcile: Reconcile, traffic: Traffic) -> None:

@@ -21,7 +21,7 @@ from awfproxy.report.turns.placements import METHODS, REASONS
 from awfproxy.report.turns.report import turns
 from awfproxy.report.turns.side_inputs import firewall_line, mcp_line, safe_output_line
 from awfproxy.report.turns.turn_rows import NAMES_MAX, REQUEST_IDS_MAX
-from awfproxy.report.turns.turn_tables import FORMS, shown
+from awfproxy.report.turns.turn_tables import FORMS, MARKDOWN_ROWS, shown
 from awfproxy.report.turns.writing import FILE_NAME, encoded, place_of
 from tests.report.turns.traffic import START, Setting, iso, log_files, make
 
@@ -92,17 +92,32 @@ def test_money_is_as_in_token_usage() -> None:
     row = {"event": "turn", "session": "s", "turn": 1, "calls": 2, "cost_usd": 0.000001}
 
     def costs(*rows: dict[str, Any]) -> list[str]:
-        table = list(csv.reader(io.StringIO(shown(rows, "markdown").replace("|", ",").replace(", ,", ",-,"))))
-        place = [cell.strip() for cell in table[0]].index("cost")
-        return [line[place].strip(" *`") for line in table[2 : 3 + len(rows)]]
+        tables = [
+            [[cell.strip(" `") for cell in line.split("|")] for line in part.splitlines() if line.startswith("|")]
+            for part in shown(rows, "markdown").split("<summary>")
+        ]
+        whole, each = ([line[table[0].index("cost")] for line in table[2:]] for table in tables)
+        return [*each, *whole]
 
     assert costs(row) == ["<$0.0001", "<$0.0001"]
     assert costs(row | {"cost_usd": 12.5}) == ["$12.50", "$12.50"]
     assert costs(row | {"unpriced_calls": 1}) == ["≥<$0.0001"] * 2
-    assert costs(row | {"cost_usd": 1.5, "unknown": {"output_tokens": 1}}) == ["≥$1.50"] * 2
+    assert costs(row | {"cost_usd": 1.5, "cost_unknown_calls": 1}) == ["≥$1.50"] * 2
     unpriced = {"event": "turn", "session": "s", "turn": 2, "calls": 1, "unpriced_calls": 1}
     assert costs(unpriced) == ["?", "?"]
     assert costs(row | {"cost_usd": 2.0}, unpriced) == ["$2.00", "?", "≥$2.00"]
+
+
+def test_markdown_fits_a_summary() -> None:
+    """However many turns there are: the totals first and whole, then so many turns, folded, and the others as one."""
+    names = {"calls": 1, "input_tokens": 5, "output_tokens": 2, "all_tokens": 7, "cost_usd": 0.5}
+    rows = [{"event": "turn", "session": "s" * 200, "turn": number, **names} for number in range(1, 12_001)]
+    text = shown(rows, "markdown")
+    assert len(text.encode()) < 2**20 / 4
+    whole, _, folded = text.partition("<details>")
+    assert "84,000" in whole and "$6,000.00" in whole and "12,000 turns" in folded
+    table = [line for line in folded.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + MARKDOWN_ROWS + 1 and "(11,800 more)" in table[-1] and "82,600" in table[-1]
 
 
 def test_logs_without_a_turn_are_told(world: Path) -> None:
