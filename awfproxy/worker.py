@@ -42,10 +42,11 @@ def main() -> None:
     reactor: Any = installed
     network_of(reactor)  # for what it imports
     channel.setblocking(True)
-    assignment = read_assignment(channel)
+    descriptors: list[int] = []
+    assignment = read_assignment(channel, descriptors)
     if assignment is None:
         return
-    worker = Worker(assignment, channel, reactor)
+    worker = Worker(assignment, channel, descriptors, reactor)
     signal.signal(signal.SIGTERM, lambda number, frame: reactor.callFromThread(worker.stop))
     worker.stopped.addCallback(lambda _: reactor.stop())
     reactor.callWhenRunning(worker.start)

@@ -21,7 +21,7 @@ import pytest
 from awfproxy import configuration
 from awfproxy.core.endpoints import parse_endpoint
 from awfproxy.core.settings import ADMIN, Settings
-from awfproxy.server.crew import SILENCE
+from awfproxy.server.crew import BEYOND_HELP, SILENT_LOOKS
 from awfproxy.server.network import BACKLOG
 from awfproxy.server.notify_standing import LOOK_SECONDS
 from awfproxy.server.ports import FILES_WANTED, FLUSH_SECONDS
@@ -113,8 +113,9 @@ def test_the_service_fits_the_configuration(settings: Settings) -> None:
     assert int(service["LimitNOFILE"][0]) == FILES_WANTED
     assert INSTALLED in service["ExecStart"][0]
     assert INSTALLED in service["ExecReload"][0]
-    # a worker that hangs is noticed after SILENCE, and the service's own words come every LOOK_SECONDS
-    assert float(service["WatchdogSec"][0]) > 2 * max(SILENCE, LOOK_SECONDS)
+    # a worker that hangs is killed before its silence keeps the watchdog from being fed, which is every LOOK_SECONDS
+    assert SILENT_LOOKS < BEYOND_HELP - 2
+    assert float(service["WatchdogSec"][0]) >= BEYOND_HELP + 10 * LOOK_SECONDS
 
 
 def test_every_socket_that_is_asked_for_is_passed(settings: Settings) -> None:

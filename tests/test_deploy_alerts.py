@@ -136,6 +136,12 @@ CASES = {
 #: a budget in dollars is a hard cap too
 BY_DOLLARS = {USED: "0x60", HARD: "500x60", SPENT: "0+0.1x60", DOLLARS: "5x60"}
 
+#: series that begin with what is to be told, at 1: the alert fires within minutes, and is over some time later
+BORN: dict[str, tuple[dict[str, str], int]] = {
+    "AwfproxyDefect": ({OK: "0+60x60", calls("proxy_error", "500"): "_x29 1x40"}, 15),
+    "AwfproxyBudgetRefuses": ({ALLOWED: "0+60x60", REFUSED: "_x29 1x40"}, 10),
+}
+
 #: recorded series: what they are made of, and the values after an hour, by port
 RECORDED: list[tuple[str, dict[str, str], dict[str, float]]] = [
     (
@@ -210,6 +216,19 @@ def test_alerts_fire_and_are_silent(tmp_path: Path) -> None:
         *(firing(name, case.fires, case.minutes, 1) for name, case in CASES.items()),
         *(firing(name, case.silent, case.minutes, 0) for name, case in CASES.items()),
         firing("AwfproxyHardCapReached", BY_DOLLARS, 60, 1),
+    )
+
+
+@needs_promtool
+def test_the_first_of_its_kind_is_seen(tmp_path: Path) -> None:
+    """A counter with labels of its own is born at 1, and never increases; and 1 is not told for ever."""
+    promtool_agrees(
+        tmp_path,
+        *(
+            firing(name, series, 29 + minute, count)
+            for name, (series, within) in BORN.items()
+            for minute, count in ((-1, 0), (within - 2, 1), (within + 3, 0))
+        ),
     )
 
 

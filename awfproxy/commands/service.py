@@ -63,7 +63,10 @@ def _running(config: str | None) -> Iterator[ServiceSocket]:
         folder = state_dir(config, os.environ)
         found = running_service(folder)
         if found is None:
-            raise CommandFailed(f"No service runs whose state folder is {folder}.")
+            raise CommandFailed(
+                f"No service runs whose state folder is {folder}. "
+                "(If `state_dir` has just been changed, one may run with the folder of before: that takes a restart.)"
+            )
         yield found
     except (CommandFailed, SettingsError) as error:
         for line in str(error).splitlines():

@@ -39,7 +39,7 @@ LOOPBACK = "127.0.0.1"
 LOOPBACK6 = "::1"
 
 #: Interfaces that take every address, and with it every other listener's.
-_WILDCARDS = ("", "0.0.0.0", "::")
+WILDCARDS = ("", "0.0.0.0", "::")
 
 _PORT_MAX = 65535
 
@@ -84,7 +84,7 @@ class Endpoint(msgspec.Struct, frozen=True):
             return self.path == other.path
         if not self.port or self.port != other.port:
             return self.port is None and self.text == other.text
-        anywhere = self.interface in _WILDCARDS or other.interface in _WILDCARDS
+        anywhere = self.interface in WILDCARDS or other.interface in WILDCARDS
         return anywhere or self.interface == other.interface
 
 

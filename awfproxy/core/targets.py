@@ -6,7 +6,8 @@ Rules:
   the authority and asterisk forms name none; all three are refused.
 * Nothing that two parsers could read in two ways is forwarded: characters outside printable ASCII, `#`, and in the path
   backslashes, escapes that are none, escaped control characters and bytes that are no UTF-8, and dot segments however
-  they are encoded are refused, because a server that resolves them would leave the base path.
+  they are encoded are refused, because a server that resolves them would leave the base path.  A name may look like an
+  escape (`100%25ae` is `100%ae`), so what is decoded more than once need be no UTF-8.
 * A run of slashes at the beginning becomes one: `//host/path` is another host to a parser of URL references.  Clients
   whose base URL ends with a slash send it.
 * Otherwise the target goes on as it came: nothing is decoded, no case is changed, the query is kept (but for keys on
@@ -42,6 +43,10 @@ _ROUNDS: Final = 4
 _broken = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 # RFC 3986 has no control characters, and what decodes them may end a line with them
 _control = re.compile(rb"[\0-\x1f\x7f]").search
+# ASCII in more bytes than it takes, which RFC 3629 section 10 forbids and some decoders read
+_overlong = re.compile(
+    rb"[\xc0\xc1][\x80-\xbf]|(?:\xe0|\xf0\x80|\xf8\x80\x80|\xfc\x80\x80\x80)[\x80\x81][\x80-\xbf]"
+).search
 _version_segment = re.compile(rb"/v\d[0-9a-z]*").fullmatch
 _version_twice = re.compile(rb"(/v\d[0-9a-z]*)\1(?=[/?]|$)").match
 
@@ -77,13 +82,13 @@ def _escapes(path: bytes) -> bool:
     """
     if b"\\" in path or _broken(path):
         return True
+    try:
+        unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return True
     for _ in range(_ROUNDS):
         decoded = unquote_to_bytes(_nested.sub(b"%", path))
-        if _control(decoded):
-            return True
-        try:
-            decoded.decode()
-        except UnicodeDecodeError:
+        if _control(decoded) or _overlong(decoded):
             return True
         # Some servers cut parameters (`..;x`) off a segment before they resolve it.
         segments = decoded.replace(b"\\", b"/").split(b"/")

@@ -1,8 +1,8 @@
 """Certificates of listeners with TLS, which may change under them.
 
 They are read when the listener opens.  Once in `LOOK_SECONDS`, when somebody connects, their files are looked at, and
-read again if they changed, so that a renewed certificate needs no signal; if they cannot be read, the ones before stay.
-Connections keep what they began with.
+read again if they changed, so that a renewed certificate needs no signal; if they cannot be read, the ones before stay,
+and the log says so once for each change.  Connections keep what they began with.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import txaio
 from cryptography import x509
 
 from awfproxy.core.endpoints import TlsFiles
+from awfproxy.server.unraisable import quiet_names
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -26,6 +27,8 @@ LOOK_SECONDS = 10.0
 
 #: names, sizes and times of files: another one means that something was written
 _Signature = tuple[tuple[str, int, int], ...]
+#: what `cryptography` raises where OpenSSL was content
+_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType)
 
 
 class CertificateError(Exception):
@@ -45,6 +48,8 @@ class Certificates:
         self._looked = monotonic()
         self._signature = self._sign()
         self._context = self._read()
+        #: the last trouble that the log has, and of which files
+        self._told: tuple[_Signature | None, str] | None = None
 
     def context(self) -> ssl.SSLContext:
         """For a connection that begins now."""
@@ -57,15 +62,19 @@ class Certificates:
     def _look(self) -> None:
         files = self._files
         named = files.folder or files.certificate
+        signature: _Signature | None = None
         try:
             signature = self._sign()
             if signature == self._signature:
+                self._told = None
                 return
-            self._context = self._read()
+            self._context = self._read()  # tried each time: what was missing may have been a descriptor
         except (OSError, CertificateError) as error:
-            log.error("{named}: {error}; the certificates before stay in use", named=named, error=error)
+            if self._told != (signature, str(error)):
+                self._told = signature, str(error)
+                log.error("{named}: {error}; the certificates before stay in use", named=named, error=error)
             return
-        self._signature = signature
+        self._signature, self._told = signature, None
         log.info("{named}: read again, new connections get it", named=named)
 
     def _paths(self) -> list[str]:
@@ -132,15 +141,22 @@ def _of_folder(folder: str, paths: Iterable[str]) -> ssl.SSLContext:
         if found is not None:
             connection.context = found
 
+    quiet_names()
     first.sni_callback = switch
     return first
 
 
 def _names(path: str) -> list[str]:
-    """DNS names of the first certificate in a file, in lower case."""
-    certificate = x509.load_pem_x509_certificates(Path(path).read_bytes())[0]
+    """DNS names of the first certificate in a file, in lower case.
+
+    :raises CertificateError: it is of a kind that only OpenSSL reads (``BEGIN TRUSTED CERTIFICATE``), or damaged
+    """
+    data = Path(path).read_bytes()
     try:
+        certificate = x509.load_pem_x509_certificates(data)[0]
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
+    except _UNREADABLE as error:
+        raise CertificateError(f"no certificate whose names can be read: {path}") from error
     return [name.lower() for name in names.get_values_for_type(x509.DNSName)]

@@ -30,7 +30,7 @@ log = txaio.make_logger()
 AHEAD_MAX = 64 * 1024
 #: seconds an idle connection is kept; longer than what SDKs keep theirs (httpx 5 s, undici 4 s, Go 90 s)
 KEEP_ALIVE = 120.0
-#: seconds for a head to arrive once it began; nginx's client_header_timeout
+#: seconds for a head to arrive once it began, and for a TLS handshake; nginx's client_header_timeout
 HEAD_TIMEOUT = 60.0
 #: seconds that a closed connection still reads, to let its last answer arrive
 LINGER = 2.0
@@ -230,11 +230,15 @@ class ClientConnection(Protocol):
                 self.transport.abortConnection()  # it does not take what it was sent, and closing would wait for that
             elif self.closing and not self.flushing and now - self._since > LINGER:
                 self.transport.loseConnection()  # in order: the kernel delivers what it has
-        elif self._reader.between:
+        elif self._reader.between and self.transport.established:
             if now - self._since > KEEP_ALIVE:
                 self.cut(reset=False)  # the end of its last answer may still be queued
         elif now - self._since > HEAD_TIMEOUT:
             self.transport.abortConnection()
+
+    def broke(self, now: float) -> None:
+        """A look at it failed: it is cut, for its time limits do not hold."""
+        self.transport.abortConnection()
 
     def make_room(self) -> None:
         """Another connection is to have its place."""

@@ -121,7 +121,7 @@ class Completion:
 
     def _append(self, lines: bytes) -> None:
         file = SharedLogFile(self._requests)
-        file.owed = lines
+        file.owe(lines)
 
         def flush() -> None:
             if file.moved():

@@ -20,19 +20,24 @@ class ControlChannel(Protocol):
 
     :param to_worker: what comes here are a supervisor's messages
     :param lost: the other end is gone, or `close` was called
+    :param descriptors: that have come before, for messages that have not
     """
 
     transport: Any
 
     def __init__(
-        self, to_worker: bool, received: Callable[[FromSupervisor | FromWorker], None], lost: Callable[[], None]
+        self,
+        to_worker: bool,
+        received: Callable[[FromSupervisor | FromWorker], None],
+        lost: Callable[[], None],
+        descriptors: Sequence[int] = (),
     ) -> None:
         self._incoming = Incoming(to_worker)
         self._received = received
         self._lost = lost
         self._open = False
         #: that have come, and nobody has taken
-        self._descriptors: list[int] = []
+        self._descriptors = list(descriptors)
 
     def connectionMade(self) -> None:
         """Messages can be sent."""

@@ -21,6 +21,8 @@ from awfproxy.server.shared_rates import Party
 from awfproxy.server.totals import Figures
 
 _LENGTH: Final = struct.Struct("!I")
+#: descriptors that one piece of a message can bring: SCM_MAX_FD of unix(7)
+_DESCRIPTORS_AT_ONCE: Final = 253
 
 
 class Message(msgspec.Struct, frozen=True, tag=True):
@@ -220,20 +222,25 @@ class Incoming:
             yield self._decode(body)
 
 
-def read_assignment(channel: socket.socket) -> Assignment | None:
-    """The first message to a worker, waited for; None: the supervisor has gone, or it is not needed."""
-    head = _exactly(channel, _LENGTH.size)
-    body = None if head is None else _exactly(channel, _LENGTH.unpack(head)[0])
+def read_assignment(channel: socket.socket, descriptors: list[int]) -> Assignment | None:
+    """The first message to a worker, waited for; None: the supervisor has gone, or it is not needed.
+
+    :param descriptors: those are added that come with its bytes: a descriptor goes with whatever leaves next, so they
+        may be of messages that were queued behind it
+    """
+    head = _exactly(channel, _LENGTH.size, descriptors)
+    body = None if head is None else _exactly(channel, _LENGTH.unpack(head)[0], descriptors)
     if body is None:
         return None
     message = _decoders[0].decode(body)
     return message if isinstance(message, Assignment) else None
 
 
-def _exactly(channel: socket.socket, count: int) -> bytes | None:
+def _exactly(channel: socket.socket, count: int, descriptors: list[int]) -> bytes | None:
     data = b""
     while len(data) < count:
-        piece = channel.recv(count - len(data))
+        piece, came, _, _ = socket.recv_fds(channel, count - len(data), _DESCRIPTORS_AT_ONCE)
+        descriptors += came
         if not piece:
             return None
         data += piece

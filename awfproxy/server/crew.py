@@ -1,23 +1,21 @@
 """The workers of a supervisor: started, told who serves what, started again when they die, and asked how they are.
 
-A slot is `STARTING` until its first worker has opened its files, `READY` from then on, and `GONE` between the death of
-a worker and the start of the next one; meanwhile another worker serves its sockets (`core.workers`).  Once all are
-ready a spare process is kept (`recruits`).
+A worker has a slot (`slots`); while its slot is without one, another worker serves its sockets (`core.workers`).  One
+that hangs is killed, and then is as any that died.  Once all are ready a spare process is kept (`recruits`).
 """
 
 from __future__ import annotations
 
 import signal
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import txaio
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from awfproxy.core.alerts import Alert
-from awfproxy.core.workers import RESTART_FIRST, RESTARTS_AT_ONCE, restart_delay, serving
+from awfproxy.core.workers import RESTART_FIRST, restart_delay, serving
 from awfproxy.server.control_messages import (
     Ask,
     Configured,
@@ -36,15 +34,13 @@ from awfproxy.server.control_messages import (
     Started,
     Told,
 )
-from awfproxy.server.recruits import Recruits, Running, Start
+from awfproxy.server.questions import Questions
+from awfproxy.server.recruits import Recruits, Start
+from awfproxy.server.slots import GONE, READY, STARTING, Slot
 from awfproxy.server.totals import Figures
 
 txaio.use_twisted()
 log = txaio.make_logger()
-
-STARTING: Final = "starting"
-READY: Final = "ready"
-GONE: Final = "gone"
 
 #: seconds for which a page of the admin listener waits for what workers count at this moment
 ASK_WAIT: Final = 0.25
@@ -52,27 +48,11 @@ ASK_WAIT: Final = 0.25
 CONFIGURE_WAIT: Final = 5.0
 #: seconds without a word from a worker, which speaks every second, after which it is said to be stuck
 SILENCE: Final = 10.0
-#: deaths that are remembered: beyond `RESTARTS_AT_ONCE`, what doubles the delay to its longest
-DEATHS_KEPT: Final = RESTARTS_AT_ONCE + 8
-
-
-class Slot:
-    """What is known of one worker."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.state = STARTING
-        self.process: Running | None = None
-        #: on the reactor's clock
-        self.deaths: deque[float] = deque(maxlen=DEATHS_KEPT)
-        self.heard = 0.0
-        self.told: Told | None = None
-        self.serves: list[int] = []
-        self.serving: list[int] = []
-        #: why it is gone, and why it could not start
-        self.why = ""
-        self.failure = ""
-        self.restart: IDelayedCall | None = None
+#: looks in a row, a second each, without a word from one that serves, after which it is killed: looks, not seconds, so
+#: that a supervisor or a host that stood still has read what was said meanwhile
+SILENT_LOOKS: Final = 15
+#: seconds without a word after which nobody is on the way to mend it: even SIGKILL has not ended it
+BEYOND_HELP: Final = 20.0
 
 
 class Crew:
@@ -114,9 +94,7 @@ class Crew:
         #: when those are killed that have not ended
         self._late: IDelayedCall | None = None
         self._recruits = Recruits(reactor, start, self._received, self._ended)
-        self._number = 0
-        #: by number of the question: the slots that have not answered, and who waits
-        self._asked: dict[int, tuple[set[int], Deferred[None]]] = {}
+        self._questions = Questions(reactor)
 
     def start(self) -> None:
         """Start all."""
@@ -136,9 +114,9 @@ class Crew:
 
     @property
     def answering(self) -> bool:
-        """Whether every worker has said something lately, or another one is on its way in its place."""
+        """Whether every worker has said something lately, or another one is on its way in its place, or will be."""
         now = self._reactor.seconds()
-        return all(slot.state == GONE or now - slot.heard <= SILENCE for slot in self.slots)
+        return all(slot.state == GONE or now - slot.heard <= BEYOND_HELP for slot in self.slots)
 
     def pids(self) -> dict[str, int]:
         """The processes that run, by slot."""
@@ -172,9 +150,24 @@ class Crew:
                 found.append(f"worker {slot.number} has said nothing for {now - slot.heard:.0f} s")
         return "; ".join(found) or None
 
-    def tell(self, message: Message) -> None:
+    def look(self) -> None:
+        """Once a second: replace workers that hang."""
+        for slot in [slot for slot in self.slots if slot.state == READY or slot.retired is not None]:
+            slot.silent_looks += 1
+            if slot.silent_looks == SILENT_LOOKS and self._stopped is None:
+                self._replace(slot, f"has said nothing for {SILENT_LOOKS} s")
+
+    def tell(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Tell every worker."""
         for slot in self.slots:
+            if slot.process is not None:
+                slot.process.send(message, descriptors)
+
+    def _numbers(self) -> list[int]:
+        return [slot.number for slot in self.ready]
+
+    def _tell_ready(self, message: Message) -> None:
+        for slot in self.ready:
             if slot.process is not None:
                 slot.process.send(message)
 
@@ -184,46 +177,25 @@ class Crew:
 
     def ask(self) -> Deferred[None]:
         """Have all tell how they stand; fires when they have, or when `ASK_WAIT` is over."""
-        waiting = self._question(Ask)
-        deadline = self._reactor.callLater(ASK_WAIT, self._give_up, self._number)
-
-        def done(_: None) -> None:
-            if deadline.active():
-                deadline.cancel()
-
-        return waiting.addCallback(done)
+        return self._questions.put(self._numbers(), lambda number: self._tell_ready(Ask(number)), ASK_WAIT)
 
     def fence(self) -> Deferred[None]:
         """Fires when all that workers had handed to their journals until now is written, or they have died."""
-        return self._question(Fence)
+        return self._questions.put(self._numbers(), lambda number: self._tell_ready(Fence(number)))
 
     def configure(self, message: Callable[[int], Message], descriptors: Sequence[int]) -> Deferred[None]:
-        """Have all take other settings over; those that cannot, or say nothing for `CONFIGURE_WAIT`, are ended.
+        """Have all take other settings over; one that cannot drains and is replaced, one that is silent is killed.
 
-        What is assigned to processes from now on must have the same settings.  Those that are still starting hear of
-        them before they are told to serve, and are not waited for.
+        What is assigned to processes from now on must have the same settings.  Those that are still starting take them
+        over before they serve: they are waited for too, as they have the sockets of before, and are not killed.
 
         :param message: with the number of the question; the descriptors go with it
-        :returns: fires when all have taken them over, or have ended
+        :returns: fires when nobody accepts calls under others; after `CONFIGURE_WAIT` at the latest
         """
-        self._number += 1
-        number = self._number
-        asked = {slot.number for slot in self.ready}
-        waiting: Deferred[None] = Deferred()
-        if asked:
-            self._asked[number] = (asked, waiting)
-        for slot in self.slots:
-            if slot.process is not None:
-                slot.process.send(message(number), descriptors)
-        if not asked:
-            return succeed(None)
-        late = self._reactor.callLater(CONFIGURE_WAIT, self._too_late, number)
-
-        def done(_: None) -> None:
-            if late.active():
-                late.cancel()
-
-        return waiting.addCallback(done)
+        asked = [slot.number for slot in self.slots if slot.process is not None]
+        return self._questions.put(
+            asked, lambda number: self.tell(message(number), descriptors), CONFIGURE_WAIT, self._too_late
+        )
 
     def renew_spare(self) -> Deferred[None]:
         """As `Recruits.renew_spare`."""
@@ -265,7 +237,7 @@ class Crew:
     # -- processes
 
     def _begin(self, slot: Slot) -> None:
-        slot.restart, slot.failure = None, ""
+        slot.restart, slot.failure, slot.retired = None, "", None
         slot.heard = self._reactor.seconds()
         slot.process = self._recruits.take(slot.number)
         if slot.process is None:
@@ -286,8 +258,7 @@ class Crew:
             slot.why = f"cannot start: {slot.failure}"
         else:
             slot.why = f"was ended by {_signal_name(-status)}" if status < 0 else f"ended with status {status}"
-        for number in list(self._asked):
-            self._answered(slot.number, number)
+        self._questions.died(slot.number)
         if self._stopped is not None:
             if status:
                 self.unheard += 1
@@ -314,14 +285,36 @@ class Crew:
         slot.restart = self._reactor.callLater(delay, self._begin, slot)
 
     def _too_late(self, number: int) -> None:
-        for slot in [self.slots[each] for each in self._asked[number][0]]:
-            self._replace(slot, f"has not taken the configuration over within {CONFIGURE_WAIT:g} s")
+        for slot in [self.slots[each] for each in self._questions.missing(number)]:
+            why = f"has not taken the configuration over within {CONFIGURE_WAIT:g} s"
+            if slot.state == READY:
+                self._replace(slot, why)
+            else:
+                log.warn("worker {slot} {why}: it is still starting, or ending", slot=slot.number, why=why)
+                self._questions.answered(slot.number, number)
 
     def _replace(self, slot: Slot, why: str) -> None:
-        """It goes on with settings that nobody wants any more: its end answers for it."""
+        """It hangs, or goes on with settings that nobody wants any more: its end answers for it."""
         if slot.process is not None:
             log.error("worker {slot} {why}, and is replaced", slot=slot.number, why=why)
             slot.process.kill()
+
+    def _retire(self, slot: Slot, message: Configured) -> None:
+        """It works, and not with these settings: its calls come to their end, and the next one has them."""
+        if slot.process is not None:
+            why = "cannot take the configuration over"
+            log.error("worker {slot} {why}: {reason}; it is replaced", slot=slot.number, why=why, reason=message.why)
+            slot.retired = message.number
+            slot.process.send(Drain())
+
+    def _is_ending(self, slot: Slot) -> None:
+        """It accepts nothing any more, asked or not."""
+        slot.state, slot.why = GONE, "is ending"
+        self._share_out()
+        if slot.retired is not None and slot.process is not None:
+            if not self.ready:
+                slot.process.send(EndDrain())  # nobody serves until there is another one
+            self._questions.answered(slot.number, slot.retired)
 
     def _kill(self) -> None:
         for slot in self.slots:
@@ -339,16 +332,16 @@ class Crew:
 
     def _received(self, number: int, message: FromWorker) -> None:
         slot = self.slots[number]
-        slot.heard = self._reactor.seconds()
+        slot.heard, slot.silent_looks = self._reactor.seconds(), 0
         if isinstance(message, Told):
             slot.told = message
             self._told(slot.number, message.figures)
             if message.number is not None:
-                self._answered(slot.number, message.number)
+                self._questions.answered(slot.number, message.number)
         elif isinstance(message, Configured) and message.why is not None:
-            self._replace(slot, f"cannot take the configuration over: {message.why}")
+            self._retire(slot, message)
         elif isinstance(message, (Fenced, Configured)):
-            self._answered(slot.number, message.number)
+            self._questions.answered(slot.number, message.number)
         elif isinstance(message, Started):
             slot.state, slot.why = READY, ""
             self._share_out()
@@ -357,8 +350,7 @@ class Crew:
         elif isinstance(message, Serving):
             slot.serving = message.slots
             if not message.slots and self._stopped is None:
-                slot.state, slot.why = GONE, "is ending"
-                self._share_out()
+                self._is_ending(slot)
         elif isinstance(message, Failed):
             slot.failure = message.why
         elif isinstance(message, Passed):
@@ -377,29 +369,6 @@ class Crew:
             if slot.serves != served[slot.number] and slot.process is not None:
                 slot.serves = served[slot.number]
                 slot.process.send(Serve(slot.serves))
-
-    def _question(self, kind: type[Ask] | type[Fence]) -> Deferred[None]:
-        self._number += 1
-        asked = {slot.number for slot in self.ready}
-        if not asked:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._asked[self._number] = (asked, waiting)
-        for slot in self.ready:
-            if slot.process is not None:
-                slot.process.send(kind(self._number))
-        return waiting
-
-    def _answered(self, slot: int, number: int) -> None:
-        asked, waiting = self._asked.get(number, (set(), None))
-        asked.discard(slot)
-        if not asked and waiting is not None:
-            self._give_up(number)
-
-    def _give_up(self, number: int) -> None:
-        _, waiting = self._asked.pop(number, (set(), None))
-        if waiting is not None:
-            waiting.callback(None)
 
 
 def _signal_name(number: int) -> str:

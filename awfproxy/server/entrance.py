@@ -18,6 +18,7 @@ from awfproxy.core.settings import Port as PortSettings
 from awfproxy.core.settings import Service
 from awfproxy.server.client import ClientConnection
 from awfproxy.server.guests import Guests
+from awfproxy.server.looks import Looks
 from awfproxy.server.port import Port
 from awfproxy.server.shared import Shared
 from awfproxy.server.upstream import UpstreamPool
@@ -57,10 +58,17 @@ class Entrance:
         self.port.admission.take_effect()
         #: pools that new calls do not use, while there are connections that are busy
         self._left: list[UpstreamPool] = []
+        self._look = Looks()
 
     def accept(self) -> ClientConnection:
         """A client connects."""
         return ClientConnection(self)
+
+    def accept_leaving(self) -> ClientConnection:
+        """A client that waited where nobody listens any more: its next answer is its last one there."""
+        client = self.accept()
+        client.leaving = True
+        return client
 
     def _closed_for_others(self) -> None:
         self.port.tally.closed_for_others += 1
@@ -88,6 +96,7 @@ class Entrance:
         self.closed = False
         before, self.port = self.port, port
         port.admission.take_effect()
+        self.guests.keep_within(port.settings.max_connections)
         if port.pool is not before.pool:
             before.pool.close()
             self._left.append(before.pool)
@@ -121,10 +130,14 @@ class Entrance:
                 log.failure("a call broke on a look at it")
                 call.broke()
         for client in list(self.clients):
-            client.sweep(now)
-        self.guests.tell(now)
+            try:
+                client.sweep(now)
+            except Exception:
+                self._look.broke(client.sweep)
+                self._look(client.broke, now)
+        self._look(self.guests.tell, now)
         port = self.port
-        port.pool.sweep(now)
+        self._look(port.pool.sweep, now)
         self._left = [pool for pool in self._left if pool.counts["busy"]]
         if self.closed:
             _still(port)

@@ -4,7 +4,8 @@ Rules:
 - A port takes ``max_connections``, a process what its limit of open files allows: a call takes a second file upstream,
   and accepting until there are none would leave none for the journal.
 - Where there are more, the one is closed that has been without a call for longest: it is idle, or it has been sending
-  the head of a request for long.  So whoever opens connections to hold them makes room for others.
+  the head of a request for long.  So whoever opens connections to hold them makes room for others.  Where the limit
+  has become a lower one, as many are closed as there are too many.
 - A connection with a call is never closed for another: where all have one, it is the new one that goes.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
 txaio.use_twisted()
 log = txaio.make_logger()
 
-#: files of a process beside its connections: listeners, journal, ledger, locks, and what is opened for a moment
-FILES_KEPT: Final = 44
+#: files of a process beside its connections: 44 for listeners, journal, ledger, locks, and what is opened for a moment;
+#: and twice `admin.CONNECTIONS_MAX`, for the admin listener and the admin socket
+FILES_KEPT: Final = 44 + 2 * 64
 #: seconds between two lines of the log that a port closes connections for others
 TELL_EVERY: Final = 60.0
 
@@ -62,6 +65,8 @@ class Guests:
         self._closed_for_others = closed_for_others
         #: those that have no call, the longest first
         self.without_call: dict[ClientConnection, None] = {}
+        #: that were closed for others and are not gone yet
+        self._sent_away: set[ClientConnection] = set()
         self._untold = 0
         self._why = ""
         self._told = -TELL_EVERY
@@ -76,10 +81,17 @@ class Guests:
         house.count += 1
         self._clients[client] = None
         self.without_call[client] = None
-        if len(self._clients) > most:
-            self.make_room(f"max_connections = {most}")
-        elif house.count > house.most:
+        if not self.keep_within(most) and house.count > house.most:
             house.make_room()
+
+    def keep_within(self, most: int) -> bool:
+        """Close as many as there are beyond that, of those that have no call; whether there were any."""
+        beyond = len(self._clients) - len(self._sent_away) - most
+        if beyond > 0:
+            spare = (client for client in self.without_call if client not in self._sent_away)
+            for client in list(islice(spare, beyond)):
+                self._send_away(client, f"max_connections = {most}")
+        return beyond > 0
 
     def has_no_call(self, client: ClientConnection) -> None:
         """Its call is over: from now on it has none for the shortest time of all."""
@@ -93,16 +105,21 @@ class Guests:
             del self._clients[client]
             self._house.count -= 1
         self.without_call.pop(client, None)
+        self._sent_away.discard(client)
 
     def make_room(self, why: str) -> None:
         """Close the one that has been without a call for longest, if there is one."""
         for client in self.without_call:
-            del self.without_call[client]
-            self._closed_for_others()
-            self._untold += 1
-            self._why = why
-            client.make_room()
+            self._send_away(client, why)
             return
+
+    def _send_away(self, client: ClientConnection, why: str) -> None:
+        del self.without_call[client]
+        self._sent_away.add(client)
+        self._closed_for_others()
+        self._untold += 1
+        self._why = why
+        client.make_room()
 
     def tell(self, now: float) -> None:
         """A line in the log, now and then, for as long as it happens."""

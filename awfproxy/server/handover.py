@@ -16,11 +16,13 @@ import msgspec
 from awfproxy.core.budgets import Budget, Scope
 from awfproxy.core.identifiers import request_ids
 from awfproxy.core.settings import Port, Settings
+from awfproxy.server.addresses import allow, let_nobody_in, remove_file, same_socket
 from awfproxy.server.books import MARK, MARK_BYTES
 from awfproxy.server.control_messages import Assignment, Configure, Terms
 from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, Party, forget_worker, parties, rates_bytes
 from awfproxy.server.shared_works import TABLE, WORKS, SharedWorks
+from awfproxy.server.sockets import certificates_of
 from awfproxy.server.worker_sockets import open_for_workers
 
 
@@ -38,6 +40,8 @@ class Fresh(msgspec.Struct, frozen=True):
     places: dict[str, _Place]
     #: of those that no port of these settings has
     left: list[socket.socket]
+    #: names in ``places`` of those that were bound before, for another port or string
+    handed_on: set[str]
 
     @property
     def nothing(self) -> bool:
@@ -124,16 +128,16 @@ class Handover:
     def prepare(self, wanted: Sequence[Port]) -> Fresh:
         """Bind what other settings need.
 
-        :raises ListenError: an address cannot be bound, and nothing has changed
+        :raises ListenError: an address cannot be bound or its certificates not be read, and nothing has changed
         """
         stay = {port.name for port in wanted if (at := self._places.get(port.name)) and at.endpoint == port.listen}
         leave = [place for name, place in self._places.items() if name not in stay]
         places: dict[str, _Place] = {}
-        fresh = Fresh(places, [each for place in leave for each in place.sockets])
+        fresh = Fresh(places, [each for place in leave for each in place.sockets], set())
         try:
             for port in wanted:
                 if port.name not in stay:
-                    places[port.name] = self._bound(port, leave, fresh.left)
+                    places[port.name] = self._bound(port, leave, fresh)
         except BaseException:
             self.undo(fresh)
             raise
@@ -141,10 +145,10 @@ class Handover:
 
     def undo(self, fresh: Fresh) -> None:
         """It is not wanted after all."""
-        kept = {id(each) for each in self._sockets()}
-        for place in fresh.places.values():
-            for each in place.sockets:
-                if id(each) not in kept:
+        for name, place in fresh.places.items():
+            if name not in fresh.handed_on:
+                remove_file(place.endpoint)
+                for each in place.sockets:
                     each.close()
 
     def take(
@@ -154,6 +158,13 @@ class Handover:
 
         :returns: what workers are told, by the question's number, and the descriptors that go with it
         """
+        for place in self._places.values():
+            if any(each in fresh.left for each in place.sockets):
+                remove_file(place.endpoint)
+        for each in fresh.left:
+            let_nobody_in(each)  # who waits is taken in by the workers before the last of them lets go
+        for name in fresh.handed_on:
+            allow(fresh.places[name].endpoint)
         stay = {port.name for port in settings.ports} - fresh.places.keys()
         self._places = {name: self._places[name] for name in stay} | fresh.places
         self._works += [port.name for port in settings.ports if port.name not in self._works]
@@ -174,12 +185,14 @@ class Handover:
         terms = self._terms(settings, budgets, known)
         return lambda number: Configure(number, terms, listening, len(handed)), handed
 
-    def _bound(self, port: Port, leave: Sequence[_Place], left: list[socket.socket]) -> _Place:
+    def _bound(self, port: Port, leave: Sequence[_Place], fresh: Fresh) -> _Place:
         for place in leave:
-            if place.endpoint == port.listen:
-                left[:] = [each for each in left if each not in place.sockets]
-                return place
-        return _Place(port.listen, open_for_workers(port.listen, self._workers, left))
+            if same_socket(place.endpoint, port.listen):
+                certificates_of(port.listen, time.monotonic)  # the workers read them too, when it is too late to refuse
+                fresh.left[:] = [each for each in fresh.left if each not in place.sockets]
+                fresh.handed_on.add(port.name)
+                return _Place(port.listen, place.sockets)
+        return _Place(port.listen, open_for_workers(port.listen, self._workers, fresh.left))
 
     def _terms(self, settings: Settings, budgets: Mapping[Scope, Budget], known: bool) -> Terms:
         ids = self._interaction_ids

@@ -2,7 +2,8 @@
 
 Every admitted call has a place reserved before it may run, so that its record always finds room.  A full or stalled
 disk therefore stops admission; it never loses a line silently, and memory stays under `PLACES` records and about
-`QUEUE_BYTES_MAX` plus what the calls already running still bring.
+`QUEUE_BYTES_MAX` plus what the calls already running still bring.  Records of refusals, which nobody admits, have
+`REFUSAL_PLACES` and `REFUSAL_BYTES_MAX` beyond that; those that find no place are dropped and counted.
 
 `journal.Journal` and `journal_memory.MemoryJournal` are this class with a place to put the lines.  All methods are for
 the reactor thread.
@@ -29,6 +30,9 @@ PLACES: Final = 65_536
 REFUSAL_PLACES: Final = 4_096
 #: bytes of waiting lines beyond which no call is admitted: half a minute of 2,000 calls a second on a stalled disk
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+#: further bytes of waiting lines for them: 2 KiB for each of their places, the longest that texts of usual length make
+REFUSAL_BYTES_MAX: Final = 8 * 1024 * 1024
 
 #: usage line, request line, who is told, when it came, bytes of both lines
 Item = tuple[bytes | None, bytes, Callable[[], None], float, int]
@@ -57,11 +61,13 @@ class Intake(ABC):
         places: int = PLACES,
         refusal_places: int = REFUSAL_PLACES,
         queue_bytes_max: int = QUEUE_BYTES_MAX,
+        refusal_bytes_max: int = REFUSAL_BYTES_MAX,
     ) -> None:
         self.clock = clock
         self._places = places
         self._refusal_places = places + refusal_places
         self._queue_bytes_max = queue_bytes_max
+        self._refusal_bytes_max = queue_bytes_max + refusal_bytes_max
         self._taken = 0
         self._waiting: deque[Item] = deque()
         self.closed = False
@@ -105,10 +111,10 @@ class Intake(ABC):
 
         The place is given back by the acknowledgement of its `append`, or by `release`.
 
-        :param refusal: the request is going to be refused: it may use the few places that are kept for that
+        :param refusal: the request is going to be refused: it may use the few places and bytes that are kept for that
         """
         if refusal:
-            if self._taken >= self._refusal_places:
+            if self._taken >= self._refusal_places or self.queue_bytes > self._refusal_bytes_max:
                 return False
         elif self.full:
             return False

@@ -134,8 +134,8 @@ class Journal(Intake):
         if self._stopped is None:
             self._stopped = Deferred()
             self._deadline = self.clock.callLater(deadline, self._give_up)
-            self._stopping = True
             self._end_turn()
+            self._stopping = True  # only now: the thread ends where it sees this and nothing that waits
             self._queue.put([])
         return self._stopped
 
@@ -227,14 +227,13 @@ class Journal(Intake):
 
     def _append(self, batch: list[Item]) -> bool:
         """Both appends of a batch, tried until they succeed; False: given up."""
-        self._usage.owed = b"".join([item[0] for item in batch if item[0] is not None])
-        self._requests.owed = b"".join([item[1] for item in batch])
+        self._usage.owe(b"".join([item[0] for item in batch if item[0] is not None]))
+        self._requests.owe(b"".join([item[1] for item in batch]))
         pause = RETRY_FIRST
         while True:
             try:
                 trouble = self._look_after_files()
-                if self._usage.owed:
-                    self._usage.flush()
+                self._usage.flush()
                 self._requests.flush()
             except Exception as error:  # also what no one thought of: accounting does not end by itself
                 self._failed(error)

@@ -10,7 +10,8 @@ Rules:
   (`journal.ROTATION_CHECK`), so it is read for `LINGER` seconds more beside its successor.  After a restart the
   successor is then read again from its start, which costs time and nothing else: a request is one row.
 - Where the file of a position is not there any more, all that are there are read.
-- Only whole lines count.  A line that is no usage record of this schema is passed over and counted.
+- Only whole lines count; the last one of a file that grows no more is whole without its newline too.  A line that is no
+  usage record of this schema is passed over and counted.
 """
 
 from __future__ import annotations
@@ -107,14 +108,17 @@ class _File:
         facts = os.fstat(self._stream.fileno())
         return facts.st_dev, facts.st_ino
 
-    def lines(self) -> tuple[list[bytes], int]:
-        """The next whole lines, some `READ_BYTES` of them, and how many were passed over because they are too long."""
+    def lines(self, complete: bool) -> tuple[list[bytes], int]:
+        """The next whole lines, some `READ_BYTES` of them, and how many were passed over because they are too long.
+
+        :param complete: nothing will be appended: what stands at the end is a line
+        """
         if self.grows and os.fstat(self._stream.fileno()).st_size < self.offset:
             self.offset = 0  # somebody has cut it: what is there now is new
             self._name = ""
         data = self._from(self.offset, READ_BYTES)
         self.ended = len(data) < READ_BYTES
-        end = data.rfind(b"\n") + 1
+        end = len(data) if self.ended and complete else data.rfind(b"\n") + 1
         if not end:
             if self.ended:
                 return [], 0
@@ -122,7 +126,7 @@ class _File:
             first, self._skipping = not self._skipping, True
             return [], int(first)
         self.offset += end
-        lines = data[: end - 1].split(b"\n")
+        lines = data[:end].removesuffix(b"\n").split(b"\n")
         if self._skipping:
             self._skipping = False
             del lines[0]
@@ -227,7 +231,7 @@ class Tail:
         last = True
         for file in self._files:
             before = file.offset
-            lines, skipped = file.lines()
+            lines, skipped = file.lines(self._complete(file))
             self.skipped += skipped
             if file.offset == before:
                 continue
@@ -311,10 +315,12 @@ class Tail:
             file.close()
         del self._files[:count]
 
+    def _complete(self, file: _File) -> bool:
+        """Whether nobody appends to it any more."""
+        return file.left is not None and (not file.grows or self._monotonic() - file.left > LINGER)
+
     def _over(self, file: _File) -> bool:
-        if file.left is None or not file.ended:
-            return False
-        return not file.grows or (self._monotonic() - file.left > LINGER and not file.behind())
+        return self._complete(file) and file.ended and not file.behind()
 
     def _rows(self, lines: list[bytes]) -> list[Row]:
         rows = []

@@ -1,14 +1,15 @@
 """A file that only grows: whole lines, one append each time, whatever happens to the file beneath.
 
 Rules:
-- What is put in `LogFile.owed` is whole lines.  One ``write(2)`` with O_APPEND puts them in the kernel, so that a
+- What `LogFile.owe` takes is whole lines.  One ``write(2)`` with O_APPEND puts them in the kernel, so that a
   ``kill -9`` right after loses nothing and several processes may share the file.
 - A short write (a full disk, a signal) is completed.  If that fails too, the error is raised and the lines that did
   not fit whole stay owed: the next `flush` closes the torn line with a newline and writes that line again from its
   start.  Nothing is ever truncated, no line is lost; a reader skips the torn piece.
 - Rotation by rename or removal is noticed (`moved`), and the name opened again.
 - Lines that went to a file without a name are nowhere: after each append the file is asked whether it still has one,
-  which costs a microsecond.  If not, the lines stay owed.
+  which costs a microsecond.  If not, all that came since the last `flush` that ended well is owed again, also what
+  earlier attempts had written of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 #: owner writes, group reads (log shippers), nobody else: the records name users and models
@@ -28,15 +30,17 @@ DIRECTORY_MODE: Final = 0o750
 class LogFile:
     """One append-only file of lines, opened by `open`, never before (the process may fork until then)."""
 
-    __slots__ = ("_fd", "_identity", "_torn", "_write", "owed", "path")
+    __slots__ = ("_fd", "_identity", "_since", "_torn", "_write", "owed", "path")
 
     #: `open` closes a torn last line; not where another process may be about to complete it
     mends = True
 
     def __init__(self, path: str, write: Callable[[int, bytes], int] = os.write) -> None:
         self.path = path
-        #: whole lines that the next `flush` appends
+        #: what the next `flush` appends: whole lines, and before them the newline of one that lacks only that
         self.owed = b""
+        #: all lines since the last `flush` that ended well, written or not
+        self._since = b""
         self._write = write
         self._fd = -1
         self._identity = (0, 0)
@@ -45,6 +49,11 @@ class LogFile:
     @property
     def name(self) -> str:
         return os.path.basename(self.path)
+
+    def owe(self, lines: bytes) -> None:
+        """Have the next `flush` append ``lines``, whole ones, after those that are owed already."""
+        self.owed += lines
+        self._since += lines
 
     def open(self) -> bool:
         """Open or make the file; True if its last line was torn (and has been closed with a newline).
@@ -62,6 +71,7 @@ class LogFile:
             torn = self.mends and facts.st_size > 0 and os.pread(fd, 1, facts.st_size - 1) != b"\n"
             if torn:
                 os.write(fd, b"\n")
+            self._leave(facts)
         except BaseException:
             os.close(fd)
             raise
@@ -70,6 +80,17 @@ class LogFile:
         self._identity = (facts.st_dev, facts.st_ino)
         self._torn = False
         return torn
+
+    def _leave(self, facts: os.stat_result) -> None:
+        """The file ``facts`` comes next: what is owed to it."""
+        if self._fd >= 0 and not self.writable():
+            self.owed = self._since
+        elif self.owed.startswith(b"\n"):
+            # That line is whole where it is, with a newline or without: nobody will continue it.
+            if (facts.st_dev, facts.st_ino) != self._identity:
+                with suppress(OSError):
+                    self._write(self._fd, b"\n")
+            self.owed = self.owed[1:]
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -82,10 +103,10 @@ class LogFile:
             return True
         try:
             facts = os.stat(self.path)
-        except FileNotFoundError:
-            return True
-        except OSError:
+        except PermissionError:
             return False  # a directory that cannot be searched now: the open file still takes lines
+        except OSError:
+            return True  # gone, or a file or a loop of links where its directory was: `open` tells
         return (facts.st_dev, facts.st_ino) != self._identity
 
     def writable(self) -> bool:
@@ -97,8 +118,9 @@ class LogFile:
 
         :raises OSError: it has not; `owed` holds those that did not fit whole, for the next attempt
         """
-        lines = self.owed
-        data = b"\n" + lines if self._torn else lines
+        if not self.owed:
+            return
+        data = b"\n" + self.owed if self._torn else self.owed
         done = 0
         try:
             while done < len(data):
@@ -119,16 +141,17 @@ class LogFile:
             raise
         self._torn = False
         self.owed = b""
-        self._expect_a_name(lines)
+        self._expect_a_name()
 
-    def _expect_a_name(self, lines: bytes) -> None:
-        """After an append of ``lines``: they are owed still if the file was removed before.
+    def _expect_a_name(self) -> None:
+        """After an append: all lines are owed still if the file was removed before.
 
         :raises FileNotFoundError: it was
         """
         if not os.fstat(self._fd).st_nlink:
-            self.owed = lines
+            self.owed = self._since
             raise FileNotFoundError(errno.ENOENT, "was removed", self.path)
+        self._since = b""
 
 
 def _open(path: str) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import aiohappyeyeballs
+import txaio
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer
@@ -20,6 +21,9 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from awfproxy.server.network import BACKLOG, GONE, WRITE_HIGH, WRITE_LOW, Listener, holds_unread
+
+txaio.use_twisted()
+log = txaio.make_logger()
 
 #: made once: a Failure per closed connection costs more than the close
 CLOSED = Failure(ConnectionDone())
@@ -34,6 +38,9 @@ class LoopTransport(asyncio.Protocol):
     """An asyncio protocol on one side, a Twisted transport on the other."""
 
     __slots__ = ("_loop_transport", "_producer", "data_received", "protocol", "write")
+
+    #: as a transport of Twisted's protocols
+    established = True
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -133,10 +140,25 @@ class LoopNetwork:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self.name = type(loop).__module__.partition(".")[0]
+        #: the loop itself holds tasks weakly
+        self._adopting: set[asyncio.Task[None]] = set()
 
     def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
         """See `network.Network.listen`."""
         return _LoopListener(self._loop, listening, build)
+
+    def adopt(self, accepted: socket.socket, build: Callable[[], Protocol]) -> None:
+        """See `network.Network.adopt`."""
+        adopting = self._loop.create_task(self._adopt(accepted, build))
+        self._adopting.add(adopting)
+        adopting.add_done_callback(self._adopting.discard)
+
+    async def _adopt(self, accepted: socket.socket, build: Callable[[], Protocol]) -> None:
+        accepted.setblocking(False)
+        try:
+            await self._loop.connect_accepted_socket(lambda: _accepted(build), accepted)
+        except OSError:
+            accepted.close()  # its client has gone
 
     def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:
         """See `network.Network.connect`."""
@@ -150,6 +172,22 @@ class LoopNetwork:
         )
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.create_connection(lambda: LoopTransport(protocol), sock=connected)
+
+
+class _Unbuilt(Protocol):
+    """In place of one that could not be made: the connection is cut."""
+
+    def connectionMade(self) -> None:
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+
+def _accepted(build: Callable[[], Protocol]) -> LoopTransport:
+    """What an accepted connection gets; no exception may reach the loop, which would never accept there again."""
+    try:
+        return LoopTransport(build())
+    except Exception:
+        log.failure("a connection was accepted, and could not be served")
+        return LoopTransport(_Unbuilt())
 
 
 class _LoopListener:
@@ -166,11 +204,9 @@ class _LoopListener:
     async def _serve(self, loop: asyncio.AbstractEventLoop, build: Callable[[], Protocol]) -> None:
         server: asyncio.AbstractServer
         if self._listening.family == socket.AF_UNIX:
-            server = await loop.create_unix_server(
-                lambda: LoopTransport(build()), sock=self._listening, backlog=BACKLOG
-            )
+            server = await loop.create_unix_server(lambda: _accepted(build), sock=self._listening, backlog=BACKLOG)
         else:
-            server = await loop.create_server(lambda: LoopTransport(build()), sock=self._listening, backlog=BACKLOG)
+            server = await loop.create_server(lambda: _accepted(build), sock=self._listening, backlog=BACKLOG)
         if self._closed:
             server.close()
         self._server = server

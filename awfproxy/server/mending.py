@@ -31,7 +31,7 @@ def mend(usage: LogFile, requests: LogFile, processes: int = 1) -> None:
             log.warn("journal: the last line of {name} was torn and has been closed with a newline", name=file.name)
     found = recovery.recover(usage.path, requests.path, processes)
     if found.lines:
-        requests.owed = b"".join(found.lines)
+        requests.owe(b"".join(found.lines))
         requests.flush()
     tell(found)
 

@@ -34,6 +34,10 @@ GONE = Protocol()
 class Transport(Interface):
     """One connection, as the byte path sees it (the names are Twisted's)."""
 
+    @property
+    def established(self) -> bool:
+        """Bytes can pass: its TLS handshake, where it has one, is over."""
+
     def write(self, data: bytes) -> None:
         """Send, or queue."""
 
@@ -80,6 +84,9 @@ class Network(Interface):
 
     def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
         """Accept on a bound, listening socket; it belongs to the listener now."""
+
+    def adopt(self, accepted: socket.socket, build: Callable[[], Protocol]) -> None:
+        """Serve a connection that was accepted elsewhere; it belongs to its transport now."""
 
     def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:
         """Connect to a TCP port, trying the name's addresses with a head start each (RFC 8305).

@@ -2,12 +2,14 @@
 
 The environment says where it is.  Its variables are taken out of it, so that no child speaks for the service; where
 there are none nobody listens, and nothing is told.  A datagram is handed over at once or not at all: nobody waits here.
+One socket is kept for all of them: when descriptors run out the service is alive, and must be able to say so.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -30,20 +32,46 @@ class NotifySocket(msgspec.Struct, frozen=True):
     address: str
     watchdog: float | None = None
 
+    def open(self) -> Notifier:
+        """What talks to it, until it is closed."""
+        return Notifier(self.address)
+
+
+class Notifier:
+    """Hands datagrams over.
+
+    :param address: as that of `NotifySocket`
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket: socket.socket | None = None
+        with suppress(OSError):
+            self._speaking()
+
+    def _speaking(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._socket.setblocking(False)
+        return self._socket
+
     def send(self, told: Mapping[str, str]) -> bool:
         """Hand one datagram over; False: it was not taken, and may be repeated.
 
         :param told: lines by name; a value's control characters become spaces, because a line end would begin another
         """
         lines = "\n".join(f"{name}={one_line(value)}" for name, value in told.items())
-        address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaking:
-            speaking.setblocking(False)
-            try:
-                speaking.sendto(lines.encode(errors="replace"), address)
-            except OSError:
-                return False
+        try:
+            self._speaking().sendto(lines.encode(errors="replace"), self._address)
+        except OSError:
+            return False
         return True
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
 
 def take_notify_socket(environ: MutableMapping[str, str], pid: int) -> NotifySocket | None:

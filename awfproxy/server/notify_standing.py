@@ -6,7 +6,8 @@
 - the watchdog: at every look, if all processes that serve have answered lately.  The looks are the reactor's, so one
   that hangs tells nothing
 
-What was not taken is told at the next look.
+What was not taken is told at the next look, and so is what could not be asked for: whatever happens at one, the next
+one comes.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+import txaio
 from twisted.internet.interfaces import IDelayedCall
 
 from awfproxy.server.health import READY
-from awfproxy.server.notify import MICROSECONDS, NotifySocket, one_line
+from awfproxy.server.notify import MICROSECONDS, Notifier, NotifySocket, one_line
+
+txaio.use_twisted()
+log = txaio.make_logger()
 
 #: seconds between two looks; half of the watchdog's time where that is shorter
 LOOK_SECONDS: Final = 1.0
@@ -62,16 +67,20 @@ class StandingNotices:
 
     def __init__(self, manager: NotifySocket | None, reactor: Any, standing: Callable[[], Standing]) -> None:
         self._manager = manager
+        self._notifier: Notifier | None = None
         self._reactor = reactor
         self._standing = standing
         self._phase = _STARTING
         self._told_phase = _STARTING
         self._told_status = ""
         self._next: IDelayedCall | None = None
+        #: the log has it that it cannot be told how the service is
+        self._lost = False
 
     def start(self) -> None:
         """Look from now on; in the reactor's thread, as everything here."""
         if self._manager is not None and self._next is None:
+            self._notifier = self._manager.open()
             self._look()
 
     def reloading(self) -> None:
@@ -92,6 +101,9 @@ class StandingNotices:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        if self._notifier is not None:
+            self._notifier.close()
+            self._notifier = None
 
     def _turn_to(self, phase: str) -> None:
         # before it was ready, a reload is part of the start; and once it stops, nothing else matters
@@ -110,6 +122,17 @@ class StandingNotices:
         return seconds if watchdog is None else min(seconds, watchdog / 2)
 
     def _tell(self) -> None:
+        """Never fails: who stops or reloads must not be held up by it, and the looks go on."""
+        try:
+            self._say()
+        except Exception:
+            if not self._lost:
+                self._lost = True
+                log.failure("the service manager cannot be told how the service is")
+        else:
+            self._lost = False
+
+    def _say(self) -> None:
         standing = self._standing()
         if self._phase == _STARTING and standing.state == READY:
             self._phase = _READY
@@ -121,11 +144,11 @@ class StandingNotices:
         status = status_line(self._phase, standing)
         if status != self._told_status:
             told["STATUS"] = status
-        if self._manager is None:
+        if self._manager is None or self._notifier is None:
             return
         if self._manager.watchdog is not None and standing.answering:
             told["WATCHDOG"] = "1"
-        if told and self._manager.send(told):
+        if told and self._notifier.send(told):
             self._told_phase, self._told_status = self._phase, status
 
 

@@ -87,6 +87,7 @@ class Port:
             self.pool = UpstreamPool(
                 shared.network, shared.reactor, shared.monotonic, settings.upstream, settings.proxy,
                 shared.tls() if settings.upstream.scheme == "https" else None, settings.connect_timeout,
+                shared.outbound,
             )  # fmt: skip
             self._no_usage = {}
         credential, header = settings.credential, settings.credential_header

@@ -16,6 +16,7 @@ from typing import Any
 
 import txaio
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall, deferLater
 
 from awfproxy import __version__
@@ -23,16 +24,19 @@ from awfproxy.core.hints import Hinter
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.core.settings import Settings
 from awfproxy.core.sources import RECORD_FAILED, SCANNER_FAILED
+from awfproxy.server.addresses import waiting
+from awfproxy.server.certificates import Certificates
 from awfproxy.server.entrance import Entrance
 from awfproxy.server.guests import connections_allowed, connections_for
 from awfproxy.server.health import DRAINING, journal_condition
 from awfproxy.server.hint_key import hint_key
 from awfproxy.server.intake import Unwritten
 from awfproxy.server.journal_watch import JournalWatch
+from awfproxy.server.looks import Looks
 from awfproxy.server.network import Listener
 from awfproxy.server.port import Port, json_answer
 from awfproxy.server.shared import Shared
-from awfproxy.server.sockets import encrypted
+from awfproxy.server.sockets import certificates_of, encrypted
 
 txaio.use_twisted()
 log = txaio.make_logger()
@@ -68,12 +72,14 @@ class Ports:
         self.shared = shared
         #: where their clients come in, of those that are closed too while something is left of them
         self.ports: list[Entrance] = []
-        self._listeners: list[Listener] = []
+        #: with what makes the protocols of those who are taken in at their end; None: only Twisted knows who waits
+        self._listeners: dict[Listener, Callable[[], Protocol] | None] = {}
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._emptied: Deferred[None] | None = None
         self._patient = True
         self._hurried = False
+        self._look = Looks()
         self._watch = JournalWatch(shared.journal, settings.service.record_wait, self._released_unrecorded)
 
     def open(self) -> None:
@@ -123,7 +129,7 @@ class Ports:
         shared = self.shared
         shared.hinter = Hinter(hint_key(self.settings.service.state_dir))
         shared.journal.start()
-        shared.house.most = connections_allowed()
+        shared.house.most = shared.outbound.most = connections_allowed()
         shared.health.watch("journal", journal_condition(shared.journal, self.settings.service.record_wait))
         shared.health.watch("scanner", self._scanner_condition)
         self._sweeping.start(SWEEP_SECONDS, now=False)
@@ -131,25 +137,34 @@ class Ports:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
 
-    def listen(self, name: str, listening: socket.socket) -> Listener:
-        """Accept a port's calls on a socket, which then belongs to the listener.
+    def certificates(self, name: str) -> Certificates | None:
+        """What a port shows its clients; None: it is not encrypted.
 
-        :raises ListenError: the certificates of its endpoint cannot be read any more
+        :raises ListenError: they cannot be read
         """
+        return certificates_of(self.named(name).port.settings.listen, self.shared.monotonic)
+
+    def listen(self, name: str, listening: socket.socket, certificates: Certificates | None) -> Listener:
+        """Accept a port's calls on a socket, which then belongs to the listener."""
         entrance = self.named(name)
-        build = encrypted(entrance.port.settings.listen, entrance.accept, self.shared.monotonic)
-        listener = self.shared.network.listen(listening, build)
-        self.add(listener)
+        listener = self.shared.network.listen(listening, encrypted(certificates, entrance.accept))
+        self._listeners[listener] = encrypted(certificates, entrance.accept_leaving)
         return listener
 
     def add(self, listener: Listener) -> None:
         """Something accepts calls: it is closed when they end."""
-        self._listeners.append(listener)
+        self._listeners[listener] = None
 
-    def leave(self, listener: Listener) -> None:
-        """Accept nothing more from there; calls that run go on."""
-        self._listeners.remove(listener)
+    def leave(self, listener: Listener, left: socket.socket | None = None) -> None:
+        """Accept nothing more from there; calls that run go on.
+
+        :param left: its socket, where it is about to be closed: who waits there has one answer more
+        """
+        build = self._listeners.pop(listener)
         listener.close()
+        if left is not None and build is not None:
+            for accepted in waiting(left):
+                self.shared.network.adopt(accepted, build)
 
     def reflect(self) -> dict[str, Any]:
         """What there is, for `/reflect`: no secrets."""
@@ -244,9 +259,9 @@ class Ports:
     def _sweep(self) -> None:
         now = self.shared.monotonic()
         for port in self.ports:
-            port.sweep(now)
+            self._look(port.sweep, now)
         self.ports = [port for port in self.ports if not port.over]
-        self._watch.look(now)
+        self._look(self._watch.look, now)
         if not self._running():
             self._drained()
 

@@ -34,6 +34,9 @@ NO_TIMEOUT = 3600
 class ReactorTransport(Protocol):
     """A Twisted protocol below, the byte path's transport above."""
 
+    #: as a transport
+    established = True
+
     def __init__(self, above: Protocol) -> None:
         self._above = above
         self._below: Any = None
@@ -142,8 +145,12 @@ class _Build(Factory):
     def __init__(self, build: Callable[[], Protocol]) -> None:
         self._build = build
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        return ReactorTransport(self._build())
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        try:
+            return ReactorTransport(self._build())
+        except Exception:  # Twisted would log it too, and keep the connection open with the traceback
+            log.failure("a connection was accepted, and could not be served")
+            return None
 
 
 class ReactorNetwork:
@@ -162,6 +169,12 @@ class ReactorNetwork:
             port = self._reactor.adoptStreamPort(listening.fileno(), listening.family, _Build(build))
         listening.close()  # adopted by a duplicate
         return _ReactorListener(port)
+
+    def adopt(self, accepted: socket.socket, build: Callable[[], Protocol]) -> None:
+        """See `network.Network.adopt`."""
+        accepted.setblocking(False)
+        self._reactor.adoptStreamConnection(accepted.fileno(), accepted.family, _Build(build))
+        accepted.close()  # adopted by a duplicate
 
     def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:
         """See `network.Network.connect`."""

@@ -5,7 +5,8 @@ Rules:
   only then it is put into effect, which cannot fail.  What was in effect stays where a change is refused.
 - Who asks while one is under way gets another one after it, all of them together: what they have changed may have come
   too late for the first.
-- Nothing is read in the reactor thread: a folder may hang.
+- The file and the keys are not read in the reactor thread: a folder may hang.  Certificates are, as they are when their
+  files change (`certificates`), by whoever listens with them.
 - The settings are read as the user of the service, as it is by then: a file that only its starter could read is a
   fault.
 - What is wrong is told in the log and to who asked, in full; `/health`, which agents see, says only that it is so.

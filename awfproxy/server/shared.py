@@ -22,6 +22,7 @@ from awfproxy.server.guests import House
 from awfproxy.server.health import Health
 from awfproxy.server.intake import Intake
 from awfproxy.server.network import Network
+from awfproxy.server.outbound import Outbound
 from awfproxy.server.shared_works import SharedWorks
 from awfproxy.server.tallies import Tallies
 from awfproxy.server.tariff import Tariff
@@ -70,6 +71,7 @@ class Shared:
         self.body_memory = BodyMemory(settings.service.request_memory)
         self.decoder_memory = DecoderMemory()
         self.house = House()
+        self.outbound = Outbound()
         #: the service is stopping
         self.draining = False
         #: of a port, when it has none yet

@@ -9,6 +9,11 @@ No lock is held, so no process waits for another one that is slow or stopped.  I
 ``pread`` where another process has appended in between.  What is left of torn lines are beginnings of objects, with
 each other or with a whole one behind them: they have a brace too many that nothing closes, so they are never valid JSON
 and a reader passes over them.
+
+A line that lacks only its newline is whole, unless another process continues it: one that has not noticed a rotation
+may do so for a while.  So a renamed file is not left before that newline is in it.  Where that fails for want of room,
+which a new file on the same disk would want too, the renamed one is kept; where it fails otherwise, the line is written
+again: twice, rather than never.
 """
 
 from __future__ import annotations
@@ -16,8 +21,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from typing import Final
 
 from awfproxy.server.logfile import LogFile
+
+#: what a write to another file on the same disk would meet as well
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SharedLogFile(LogFile):
@@ -36,25 +45,45 @@ class SharedLogFile(LogFile):
         self._bare = b""
 
     def open(self) -> bool:
-        """See `LogFile.open`."""
+        """See `LogFile.open`.
+
+        :raises OSError: also where the open file cannot be left yet
+        """
         torn = super().open()
-        self.owed, self._bare, self._end = self._bare + self.owed, b"", -1
+        self._bare, self._end = b"", -1
         return torn
+
+    def _leave(self, facts: os.stat_result) -> None:
+        if self._bare and self.writable():
+            owed, self.owed = self.owed, b""
+            try:
+                self._append(b"\n")
+            except OSError as error:
+                if error.errno in _NO_ROOM and facts.st_dev == self._identity[0]:
+                    raise
+                self.owed, self._bare = self._bare, b""
+            finally:
+                self.owed += owed
+        super()._leave(facts)
 
     def flush(self) -> None:
         """See `LogFile.flush`."""
-        lines = self._bare + self.owed
+        if not self.owed and not self._bare:
+            return
         while self.owed or self._bare:
-            data = b"\n" + self.owed if self._torn else self.owed
-            try:
-                taken = self._write(self._fd, data)
-                if not taken:
-                    raise OSError(errno.EIO, "nothing was written", self.path)
-            except OSError as error:
-                error.filename = error.filename or self.path
-                raise
-            self._look_after(data, taken)
-        self._expect_a_name(lines)
+            self._append(b"\n" + self.owed if self._torn else self.owed)
+        self._expect_a_name()
+
+    def _append(self, data: bytes) -> None:
+        """One write, and what is owed after it."""
+        try:
+            taken = self._write(self._fd, data)
+            if not taken:
+                raise OSError(errno.EIO, "nothing was written", self.path)
+        except OSError as error:
+            error.filename = error.filename or self.path
+            raise
+        self._look_after(data, taken)
 
     def _look_after(self, data: bytes, taken: int) -> None:
         """What of ``data``, whose first ``taken`` bytes were written, is still owed."""

@@ -1,7 +1,8 @@
 """Memory that all workers of a supervisor map: made by it without a name, handed on as a descriptor.
 
-It outlives every worker and goes with the last process that has it.  Who writes what is agreed by those who use it;
-`Area.lock` is for those who all write.
+It has room for more than was asked for, by powers of two, so that it seldom has to be mapped anew: what was made of a
+mapping keeps that for good.  It outlives every worker and goes with the last process that has it.  Who writes what is
+agreed by those who use it; `Area.lock` is for those who all write.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+#: bytes of the smallest: a few regions of rates, which are the largest
+_SMALLEST: Final = 64 * 1024
 
 
 class Area:
-    """So many bytes, zeros at first.
+    """So many bytes or more, zeros at first.
 
     :param fd: of an area made by another process; None: make one
     """
@@ -22,9 +27,9 @@ class Area:
     def __init__(self, name: str, size: int, fd: int | None = None) -> None:
         if fd is None:
             fd = os.memfd_create(f"awfproxy-{name}", os.MFD_CLOEXEC)
-            os.ftruncate(fd, size)
+            os.ftruncate(fd, _room(size))
         self.fd = fd
-        self.bytes = mmap.mmap(fd, size)
+        self.bytes = mmap.mmap(fd, _room(size))
 
     @contextmanager
     def lock(self, start: int, length: int) -> Iterator[None]:
@@ -44,11 +49,16 @@ class Area:
         What was made of the bytes before stays theirs: it is the same memory.
         """
         if size > len(self.bytes):
-            if os.fstat(self.fd).st_size < size:
-                os.ftruncate(self.fd, size)
-            self.bytes = mmap.mmap(self.fd, size)
+            room = _room(size)
+            if os.fstat(self.fd).st_size < room:
+                os.ftruncate(self.fd, room)
+            self.bytes = mmap.mmap(self.fd, room)
 
     def close(self) -> None:
         """Let go of it."""
         self.bytes.close()
         os.close(self.fd)
+
+
+def _room(size: int) -> int:
+    return max(_SMALLEST, 1 << (size - 1).bit_length())

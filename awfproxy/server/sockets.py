@@ -17,7 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import Protocol
 
-from awfproxy.core.endpoints import TCP, parse_endpoint
+from awfproxy.core.endpoints import TCP, WILDCARDS, parse_endpoint
 from awfproxy.server.certificates import CertificateError, Certificates
 from awfproxy.server.network import BACKLOG
 from awfproxy.server.tls import TlsServer
@@ -37,10 +37,10 @@ def open_listening(endpoint: str, several: bool = False, beside: Iterable[socket
     parsed = parse_endpoint(endpoint)
     if isinstance(parsed, str):
         raise ListenError(f"`{endpoint}` {parsed}")
-    encrypted(endpoint, Protocol, time.monotonic)  # that its certificates can be read is known before it is bound
+    certificates_of(endpoint, time.monotonic)  # that they can be read is known before it is bound
     try:
         if parsed.kind in TCP and parsed.port is not None:
-            return _tcp(parsed.interface, parsed.port, several, joins=_gives_way(beside, parsed.port))
+            return _tcp(parsed.interface, parsed.port, several, beside=beside)
         if parsed.kind == "unix":
             return _unix(parsed.path, parsed.mode)
         if parsed.kind == "systemd":
@@ -50,19 +50,23 @@ def open_listening(endpoint: str, several: bool = False, beside: Iterable[socket
     return None
 
 
-def encrypted(endpoint: str, build: Callable[[], Protocol], monotonic: Callable[[], float]) -> Callable[[], Protocol]:
-    """What makes the protocol of an accepted connection: ``build`` itself, or TLS under it where the endpoint says so.
+def certificates_of(endpoint: str, monotonic: Callable[[], float]) -> Certificates | None:
+    """What is shown to clients there; None: it is not encrypted.
 
-    :raises ListenError: its certificates cannot be read
+    :raises ListenError: they cannot be read
     """
     parsed = parse_endpoint(endpoint)
     if isinstance(parsed, str) or parsed.tls is None:
-        return build
+        return None
     try:
-        certificates = Certificates(parsed.tls, monotonic)
+        return Certificates(parsed.tls, monotonic)
     except (OSError, CertificateError) as error:
         raise ListenError(explain(endpoint, error)) from error
-    return lambda: TlsServer(build(), certificates.context())
+
+
+def encrypted(certificates: Certificates | None, build: Callable[[], Protocol]) -> Callable[[], Protocol]:
+    """What makes the protocol of an accepted connection: ``build`` itself, or TLS under it."""
+    return build if certificates is None else lambda: TlsServer(build(), certificates.context())
 
 
 def join(first: socket.socket, endpoint: str) -> socket.socket:
@@ -77,15 +81,23 @@ def join(first: socket.socket, endpoint: str) -> socket.socket:
         raise ListenError(explain(endpoint, error)) from error
 
 
-def _gives_way(beside: Iterable[socket.socket], port: int) -> bool:
-    """Let a socket on another interface of the same port be bound though these are still there; whether it is so."""
-    there = [each for each in beside if each.family != socket.AF_UNIX and each.getsockname()[1] == port]
+def _gives_way(beside: Iterable[socket.socket], interface: str, port: int) -> bool:
+    """Let a socket be bound though these are still there; whether there are any that stand in its way."""
+    there = [each for each in beside if each.family != socket.AF_UNIX and _overlap(each, interface, port)]
     for each in there:
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     return bool(there)
 
 
-def _tcp(interface: str, port: int, several: bool = False, joins: bool = False) -> socket.socket:
+def _overlap(bound: socket.socket, interface: str, port: int) -> bool:
+    there = bound.getsockname()
+    anywhere = interface in WILDCARDS or there[0] in WILDCARDS
+    return bool(there[1] == port and (anywhere or there[0] == interface))
+
+
+def _tcp(
+    interface: str, port: int, several: bool = False, joins: bool = False, beside: Iterable[socket.socket] = ()
+) -> socket.socket:
     family = socket.AF_INET6 if ":" in interface else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -94,7 +106,12 @@ def _tcp(interface: str, port: int, several: bool = False, joins: bool = False) 
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not joins:
             # without SO_REUSEPORT as yet: with it, a second proxy on the same port would not be refused but share it
-            listening.bind((interface, port))
+            try:
+                listening.bind((interface, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or not _gives_way(beside, interface, port):
+                    raise
+                joins = True
         if several or joins:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if joins:

@@ -242,6 +242,7 @@ class Supervisor(Service):
             self._health.state = READY if self._crew.covered else STARTING
 
     def _look(self) -> None:
+        self._crew.look()
         self._sum()
         reasons = self._health.reasons()
         if reasons != self._told_others:

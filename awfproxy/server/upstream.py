@@ -2,7 +2,8 @@
 
 A connection goes back to the pool only when the answer was whole, nothing came after it, the request was sent to its
 last byte, and reading is not paused: a held connection in the pool would hang the next call.  The pool is last in,
-first out, so that surplus connections grow old and are closed; it is bounded by `IDLE_MAX` and `IDLE_SECONDS`.
+first out, so that surplus connections grow old and are closed; it is bounded by `IDLE_MAX` and `IDLE_SECONDS`, and all
+pools of a process by its files (`outbound`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from zope.interface import implementer
 
 from awfproxy.core.settings import Proxy, Upstream
 from awfproxy.server.network import Network, Transport
+from awfproxy.server.outbound import Outbound
 from awfproxy.server.tls import TlsClient, TlsError
 from awfproxy.server.tunnel import Tunnel, TunnelRefused
 from awfproxy.wire.faults import Fault
@@ -114,6 +116,11 @@ class UpstreamConnection(Protocol):
         self.exchange = self.answer = None
         if self.up:
             self.transport.abortConnection()
+
+    def let_go(self) -> None:
+        """It is idle, and is not to be kept any longer."""
+        self._pool.forget(self)
+        self.transport.loseConnection()
 
     # -- as a protocol
 
@@ -225,7 +232,10 @@ class UpstreamConnection(Protocol):
 
 
 class UpstreamPool:
-    """Connections to one upstream."""
+    """Connections to one upstream.
+
+    :param outbound: those to all of the process
+    """
 
     def __init__(
         self,
@@ -236,8 +246,10 @@ class UpstreamPool:
         proxy: Proxy | None,
         tls: ssl.SSLContext | None,
         connect_timeout: float,
+        outbound: Outbound,
     ) -> None:
         self._network = network
+        self._outbound = outbound
         self._clock = clock
         self._monotonic = monotonic
         self._upstream = upstream
@@ -262,7 +274,8 @@ class UpstreamPool:
             as that has come to this host
         """
         while self._idle and not fresh:
-            connection, _ = self._idle.popitem()
+            connection = next(reversed(self._idle))
+            self.forget(connection)
             if surely_open and connection.transport.unread():
                 connection.transport.loseConnection()
                 continue
@@ -270,9 +283,11 @@ class UpstreamPool:
             connection.reused = True
             break
         else:
+            self._outbound.make_room()
             connection = self._dial(exchange)
         connection.busy = True
         self._busy += 1
+        self._outbound.busy += 1
         return connection
 
     def give_back(self, connection: UpstreamConnection) -> None:
@@ -283,6 +298,12 @@ class UpstreamPool:
             return
         connection.since = self._monotonic()
         self._idle[connection] = None
+        self._outbound.idle[connection] = None
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Do not keep it any longer, if it was kept."""
+        self._idle.pop(connection, None)
+        self._outbound.idle.pop(connection, None)
 
     def connected(self, connection: UpstreamConnection) -> None:
         """A connection stands; its call may have gone meanwhile."""
@@ -293,28 +314,27 @@ class UpstreamPool:
 
     def lost(self, connection: UpstreamConnection) -> None:
         """A connection ended, idle or not."""
-        self._idle.pop(connection, None)
+        self.forget(connection)
         self._count_out(connection)
 
     def _count_out(self, connection: UpstreamConnection) -> None:
         if connection.busy:
             connection.busy = False
             self._busy -= 1
+            self._outbound.busy -= 1
 
     def sweep(self, now: float) -> None:
         """Close what has been idle too long (oldest first)."""
         for connection in list(self._idle):
             if now - connection.since < IDLE_SECONDS:
                 break
-            del self._idle[connection]
-            connection.transport.loseConnection()
+            connection.let_go()
 
     def close(self) -> None:
         """Keep nothing from now on."""
         self.closed = True
         for connection in list(self._idle):
-            connection.transport.loseConnection()
-        self._idle.clear()
+            connection.let_go()
 
     def _dial(self, exchange: Exchange) -> UpstreamConnection:
         connection = UpstreamConnection(self, exchange)

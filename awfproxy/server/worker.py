@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
 from awfproxy.core.settings import Settings
+from awfproxy.server.addresses import identity
 from awfproxy.server.books import MARK, MARK_BYTES, Books
 from awfproxy.server.common import shared_of
 from awfproxy.server.control_channel import ControlChannel, adopt
@@ -49,6 +50,7 @@ from awfproxy.server.ports import Ports
 from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, rates_bytes, shared_rates
 from awfproxy.server.shared_works import TABLE, WORKS, SharedWorks
+from awfproxy.server.sockets import ListenError
 from awfproxy.server.totals import Figures, journal_figures
 from awfproxy.state.kept_file import KeptFileError
 
@@ -66,9 +68,12 @@ class Worker:
 
     :param assignment: what it is to do
     :param channel: to its supervisor
+    :param descriptors: that came with the assignment, for messages behind it
     """
 
-    def __init__(self, assignment: Assignment, channel: socket.socket, reactor: Any) -> None:
+    def __init__(
+        self, assignment: Assignment, channel: socket.socket, descriptors: Sequence[int], reactor: Any
+    ) -> None:
         self._slot = assignment.slot
         self._reactor = reactor
         self._socket = channel
@@ -87,10 +92,12 @@ class Worker:
         self._books = Books(settings, reactor, self._shared.journal, memoryview(mark.bytes))
         self._books.budgets, self._books.known = dict(terms.budgets), terms.known
         self._books.lend = self._shared.lend
-        self._channel = ControlChannel(True, self._received, self._lost)  # type: ignore[arg-type]
+        self._channel = ControlChannel(True, self._received, self._lost, descriptors)  # type: ignore[arg-type]
         #: by slot and port
         self._served: dict[int, dict[str, Listener]] = {}
-        self._telling = LoopingCall(self._tell)
+        #: ports that are not listened on though they should be, and why
+        self._deaf: dict[str, str] = {}
+        self._telling = LoopingCall(self._each_second)
         self._telling.clock = reactor
         self._stopping = False
         self._leaving = False
@@ -108,6 +115,7 @@ class Worker:
             self._books.start(keeps=False)
             self._books.price(self._shared.tariff)
             self._shared.health.watch("ledger", self._books.condition)
+            self._shared.health.watch("listeners", self._listeners_condition)
             self._shared.alert = lambda alert: self._channel.send(Passed(alert))
         except (KeptFileError, OSError) as error:
             self._stopping, self.exit_status = True, 1
@@ -161,19 +169,39 @@ class Worker:
         self._channel.send(Serving(slots))
 
     def _listen(self) -> None:
-        """Accept on all that it serves and does not accept on yet."""
+        """Accept on all that it serves and does not accept on yet.
+
+        Whose certificates cannot be read waits until they can be: the other ports are served.
+        """
+        deaf: dict[str, str] = {}
         taken = {self._listening[slot][name] for slot, listeners in self._served.items() for name in listeners}
         for slot, listeners in self._served.items():
             for name, fd in self._listening[slot].items():
-                if name not in listeners and fd not in taken:  # one that all share is accepted on once
-                    taken.add(fd)
-                    listeners[name] = self._ports.listen(name, socket.socket(fileno=os.dup(fd)))
+                if name in deaf or name in listeners or fd in taken:  # one that all share is accepted on once
+                    continue
+                try:
+                    certificates = self._ports.certificates(name)
+                except ListenError as error:
+                    deaf[name] = str(error)
+                    continue
+                taken.add(fd)
+                listeners[name] = self._ports.listen(name, socket.socket(fileno=os.dup(fd)), certificates)
+        for name, why in deaf.items():
+            if self._deaf.get(name) != why:
+                log.error("{name} is not listened on: {why}", name=name, why=why)
+        for name in self._deaf.keys() - deaf.keys():
+            log.info("{name} is listened on again, or is no port any more", name=name)
+        self._deaf = deaf
+
+    def _listeners_condition(self) -> str | None:
+        names = ", ".join(sorted(self._deaf))
+        return f"not listened on, for their certificates: {names}; see the log" if names else None
 
     # -- other settings
 
     def _configure(self, message: Configure) -> None:
         came = self._channel.take(message.descriptors)
-        why = None
+        before, why = self._listening, None
         try:
             if self._stopping:
                 _close(came)
@@ -182,6 +210,8 @@ class Worker:
         except Exception as error:
             log.failure("other settings could not be taken over")
             why = type(error).__name__
+            if self._listening is before:
+                _close(came)
         self._channel.send(Configured(message.number, why))
 
     def _take_over(self, message: Configure, came: list[int]) -> None:
@@ -206,10 +236,13 @@ class Worker:
         self._listen()
 
     def _leave_others(self, before: list[dict[str, int]]) -> None:
-        """Accept nothing more on sockets that are no longer a port's."""
+        """Accept nothing more on sockets that are no longer a port's; who waits where nobody listens is taken in."""
+        handed_on = {identity(fd) for fd in _descriptors(self._listening)}
         for slot, listeners in self._served.items():
             for name in [name for name in listeners if self._listening[slot].get(name) != before[slot][name]]:
-                self._ports.leave(listeners.pop(name))
+                with socket.socket(fileno=os.dup(before[slot][name])) as left:
+                    last = None if identity(left.fileno()) in handed_on else left
+                    self._ports.leave(listeners.pop(name), last)
         for name in {name for slot in self._listening for name in slot}:
             if any(name in was and was[name] != now[name] for was, now in zip(before, self._listening, strict=True)):
                 self._ports.named(name).send_on()
@@ -221,6 +254,11 @@ class Worker:
 
     def _rates_of(self, terms: Terms) -> RatesOf:
         return shared_rates(self._rates, terms.parties, terms.settings.service.workers, self._slot)
+
+    def _each_second(self) -> None:
+        if self._deaf and not self._stopping:
+            self._listen()
+        self._tell()
 
     def _tell(self, number: int | None = None) -> None:
         figures = Figures(self._shared.tallies.ports, journal_figures(self._shared.journal))

@@ -34,6 +34,8 @@ SWEEP = 0.5
 class Wire:
     """A transport in memory: what was written stands in ``sent``."""
 
+    established = True
+
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         self.sent = b""
@@ -110,6 +112,9 @@ class Wires:
         self.waiting: list[tuple[Protocol, Deferred[None]]] = []
 
     def listen(self, listening: socket.socket, build: Callable[[], Protocol]) -> Listener:
+        raise NotImplementedError
+
+    def adopt(self, accepted: socket.socket, build: Callable[[], Protocol]) -> None:
         raise NotImplementedError
 
     def connect(self, host: str, port: int, protocol: Protocol) -> Deferred[None]:

@@ -8,11 +8,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from awfproxy.core.endpoints import TlsFiles
+from awfproxy.server import certificates as module
 from awfproxy.server.certificates import LOOK_SECONDS, CertificateError, Certificates
+from awfproxy.server.sockets import ListenError, open_listening
 from tests.certificates import make_certificates
+
+needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
 
 def shown(context: ssl.SSLContext, name: str | None) -> bytes:
@@ -109,6 +114,97 @@ def test_a_folder_has_one_for_each_name(tmp_path: Path) -> None:
         (None, 0),
     ):
         assert shown(context, name) == expected[number], name
+
+
+def trusted(directory: Path, folder: Path) -> None:
+    """A key and its certificate as only OpenSSL reads it: `BEGIN TRUSTED CERTIFICATE` (openssl-x509(1))."""
+    files, _ = made(directory)
+    text = ["openssl", "x509", "-trustout", "-addtrust", "serverAuth", "-in", files.certificate]
+    certificate = subprocess.run(text, check=True, capture_output=True).stdout
+    (folder / "b.pem").write_bytes(Path(files.key).read_bytes() + certificate)
+
+
+@needs_openssl
+def test_a_file_of_a_folder_that_is_read_by_openssl_only(tmp_path: Path, logged: list[str]) -> None:
+    """Refused at the start in a line that names it; later the others stay in use."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    trusted(tmp_path / "b", folder)
+    with pytest.raises(CertificateError, match=rf"names can be read: {folder}/b\.pem"):
+        Certificates(TlsFiles(folder=str(folder)), lambda: 0.0)
+    with pytest.raises(ListenError, match=r"names can be read: .*b\.pem"):
+        open_listening(f"tls:{folder}:port=0")
+    (folder / "b.pem").unlink()
+    files, expected = made(tmp_path / "a")
+    (folder / "a.pem").write_bytes(Path(files.key).read_bytes() + Path(files.certificate).read_bytes())
+    now = 0.0
+    certificates = Certificates(TlsFiles(folder=str(folder)), lambda: now)
+    trusted(tmp_path / "b", folder)
+    now += LOOK_SECONDS + 1
+    assert shown(certificates.context(), None) == expected
+    assert len([line for line in logged if "the certificates before stay in use" in line]) == 1
+
+
+def test_an_extension_that_is_there_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which `cryptography` tells by an exception of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    files, _ = made(tmp_path / "a")
+    (folder / "a.pem").write_bytes(Path(files.key).read_bytes() + Path(files.certificate).read_bytes())
+
+    def twice(data: bytes) -> list[x509.Certificate]:
+        raise x509.DuplicateExtension("twice", x509.OID_SUBJECT_ALTERNATIVE_NAME)
+
+    monkeypatch.setattr(x509, "load_pem_x509_certificates", twice)
+    with pytest.raises(CertificateError, match="names can be read"):
+        Certificates(TlsFiles(folder=str(folder)), lambda: 0.0)
+
+
+def test_trouble_is_told_once_for_each_change(tmp_path: Path, logged: list[str]) -> None:
+    """Not every ten seconds; one that comes back after all was well is another."""
+    files, before = made(tmp_path)
+    right = Path(files.certificate).read_bytes()
+    now = 0.0
+    certificates = Certificates(files, lambda: now)
+
+    def looked() -> int:
+        nonlocal now
+        for _ in range(3):
+            now += LOOK_SECONDS + 1
+            certificates.context()
+        told = [line for line in logged if "the certificates before stay in use" in line]
+        logged.clear()
+        return len(told)
+
+    Path(files.certificate).write_text("half")
+    assert looked() == 1
+    Path(files.certificate).write_text("another half")
+    assert looked() == 1
+    Path(files.certificate).unlink()
+    assert looked() == 1
+    Path(files.certificate).write_bytes(right)
+    assert looked() == 0
+    assert shown(certificates.context(), None) == before
+    Path(files.certificate).unlink()
+    assert looked() == 1
+
+
+def test_what_failed_is_tried_again_though_nothing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been for want of a descriptor."""
+    files, _ = made(tmp_path)
+    now = 0.0
+    certificates = Certificates(files, lambda: now)
+    _, after = made(tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(module, "_context", lambda *_: _no_file())
+        now += LOOK_SECONDS + 1
+        certificates.context()
+    now += LOOK_SECONDS + 1
+    assert shown(certificates.context(), None) == after
+
+
+def _no_file() -> ssl.SSLContext:
+    raise OSError(24, "Too many open files")
 
 
 def test_files_that_do_not_belong_together(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a supervisor and its workers tell each other, as bytes."""
 
+import os
 import socket
 from itertools import pairwise
 
@@ -89,7 +90,22 @@ def test_the_first_message(message: Message | None) -> None:
         if message is not None:
             ours.sendall(encode(message) + encode(Serve([1])))
         ours.shutdown(socket.SHUT_WR)
-        got = read_assignment(theirs)
+        got = read_assignment(theirs, [])
         assert got == (message if message is ASSIGNMENT else None)
         if message is not None:
             assert theirs.recv(1000) == encode(Serve([1]))  # what comes after it is left where it is
+
+
+def test_descriptors_that_come_with_the_assignment_are_kept() -> None:
+    """Whoever sends them queues them: they leave with the bytes that leave next, of a message before theirs."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open("/dev/null", "rb") as sent:
+        raw = encode(ASSIGNMENT)
+        for at in (0, 1):
+            socket.send_fds(ours, [raw[at : at + 1]], [sent.fileno()])
+        ours.sendall(raw[2:])
+        came: list[int] = []
+        assert read_assignment(theirs, came) == ASSIGNMENT
+        assert [os.fstat(each).st_rdev for each in came] == [os.fstat(sent.fileno()).st_rdev] * 2
+        for each in came:
+            os.close(each)

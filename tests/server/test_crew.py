@@ -28,7 +28,7 @@ from awfproxy.server.control_messages import (
     Started,
     Told,
 )
-from awfproxy.server.crew import ASK_WAIT, CONFIGURE_WAIT, SILENCE, Crew
+from awfproxy.server.crew import ASK_WAIT, BEYOND_HELP, CONFIGURE_WAIT, SILENCE, SILENT_LOOKS, Crew
 from awfproxy.server.recruits import SPARE_AFTER, SPARE_AGAIN
 from awfproxy.server.totals import Figures
 from tests.core.test_alerts import alert
@@ -271,6 +271,57 @@ def test_silence_is_told() -> None:
     assert around.crew.reasons() == "worker 1 has said nothing for 11 s"
 
 
+def looks(around: Around, count: int, speaking: int = 0) -> None:
+    """So many looks, a second each; one worker speaks before each of them."""
+    for _ in range(count):
+        around.clock.advance(1)
+        around.process(speaking).says(Told(Figures(), {}, {}))
+        around.crew.look()
+
+
+def test_one_that_hangs_is_replaced(logged: list[str]) -> None:
+    """It is killed, once, and is then as any that died; the one that speaks stays; the watchdog is fed all the while."""
+    around = Around().start()
+    kills: list[int] = []
+    ends, around.process(1).ends = around.process(1).ends, kills.append
+    looks(around, SILENT_LOOKS - 1)
+    assert kills == [] and around.crew.answering
+    looks(around, 3)
+    assert kills == [-9] and around.crew.answering
+    assert len([line for line in logged if f"worker 1 has said nothing for {SILENT_LOOKS} s, and is replaced" in line]) == 1
+    ends(-9)
+    assert around.crew.deaths == 1 and around.died == [1]
+    assert around.crew.reasons() == "worker 1 was ended by SIGKILL, and another one is not running yet"
+    around.obey()
+    assert around.crew.covered
+    around.clock.advance(0)
+    around.begins(1)
+    assert around.crew.reasons() is None
+    looks(around, SILENT_LOOKS - 1)
+    assert around.crew.deaths == 1
+
+
+def test_a_supervisor_that_stood_still_takes_nobody_for_hung() -> None:
+    """Its clock went on; what was said meanwhile is read before so many looks are over."""
+    around = Around().start()
+    around.clock.advance(1000)
+    around.crew.look()
+    assert around.crew.deaths == 0 and around.died == []
+    around.process(1).says(Told(Figures(), {}, {}))
+    looks(around, SILENT_LOOKS - 1)
+    assert around.died == []
+
+
+def test_nobody_is_replaced_while_all_end() -> None:
+    """The drain has a deadline of its own."""
+    around = Around().start()
+    around.crew.stop(100)
+    looks(around, SILENT_LOOKS + 1)
+    assert around.died == []
+    around.process(0).ends(0)
+    around.process(1).ends(0)
+
+
 def test_stopping() -> None:
     """All are told; it is over when all have ended, the spare too; what was lost is added up."""
     around = Around().start()
@@ -353,7 +404,8 @@ def number_of(process: Fake) -> int:
 
 
 def test_other_settings_are_taken_over_by_all() -> None:
-    """It is done when each has said so; one that starts meanwhile hears of it first and is not waited for."""
+    """It is done when each has said so; one that starts meanwhile hears of it before it serves, and has the sockets of
+    before until then."""
     around = Around().start()
     around.process(0).ends(-9)
     around.clock.advance(0)
@@ -361,28 +413,83 @@ def test_other_settings_are_taken_over_by_all() -> None:
     assert [type(message) for message in around.process(0).heard] == [Others, Ask]
     number = number_of(around.process(1))
     around.process(1).says(Configured(number))
-    assert done == [None]
+    assert not done
     around.begins(0)
     around.process(0).says(Configured(number_of(around.process(0))))
+    assert done == [None]
     around.clock.advance(CONFIGURE_WAIT)
     assert around.crew.deaths == 1
 
 
-@pytest.mark.parametrize("cannot", [True, False], ids=["cannot", "silent"])
-def test_a_worker_that_does_not_take_them_over_is_replaced(cannot: bool) -> None:
-    """At once if it says so, or when its time is over; then no process has the old ones."""
+def test_a_worker_that_is_silent_about_them_is_killed() -> None:
+    """When its time is over; then no process has the old ones."""
     around = Around().start()
     done = configured(around)
     before = around.process(0)
     around.process(1).says(Configured(number_of(around.process(1))))
     assert not done
-    if cannot:
-        before.says(Configured(number_of(before), "ZeroDivisionError"))
-    else:
-        around.clock.advance(CONFIGURE_WAIT)
+    around.clock.advance(CONFIGURE_WAIT)
     assert done == [None] and around.crew.deaths == 1
     around.clock.advance(0)
     assert around.process(0) is not before
+
+
+def test_a_slow_start_outlasts_other_settings() -> None:
+    """Nobody waits any longer, and nobody is killed: it takes them over before it serves."""
+    around = Around()
+    around.crew.start()
+    done = configured(around)
+    assert not done
+    around.clock.advance(CONFIGURE_WAIT)
+    assert done == [None] and around.hopeless == [] and around.crew.deaths == 0
+    around.begins(0)
+    assert around.process(0).serves() == [0]
+
+
+def test_a_worker_that_cannot_take_them_over_ends_after_its_calls() -> None:
+    """Another one serves its sockets meanwhile, and the next one follows; it is waited for until it accepts nothing."""
+    around = Around().start()
+    done = configured(around)
+    before = around.process(0)
+    around.process(1).says(Configured(number_of(around.process(1))))
+    before.says(Configured(number_of(before), "ZeroDivisionError"))
+    assert before.heard[-1] == Drain() and not done
+    before.says(Serving([]))
+    assert done == [None] and around.process(1).serves() == [0, 1] and before.heard[-1] == Drain()
+    around.clock.advance(CONFIGURE_WAIT)
+    assert around.process(0) is before, "its calls are not at their end"
+    before.says(Ended(0, 0))
+    before.ends(0)
+    around.clock.advance(0)
+    around.begins(0)
+    assert around.process(0) is not before and around.process(0).serves() == [0]
+    assert around.hopeless == [] and around.crew.reasons() is None
+
+
+def test_the_last_that_serves_does_not_wait_for_its_calls() -> None:
+    """Where none can take them over: new calls would wait for all that run."""
+    around = Around().start()
+    done = configured(around)
+    for slot in (0, 1):
+        process = around.process(slot)
+        process.says(Configured(number_of(process), "ZeroDivisionError"))
+        process.says(Serving([]))
+    assert done == [None]
+    assert EndDrain() not in around.process(0).heard and around.process(1).heard[-1] == EndDrain()
+
+
+def test_one_that_ends_for_another_and_hangs_is_killed() -> None:
+    """It speaks every second until its end."""
+    around = Around().start()
+    configured(around)
+    before = around.process(0)
+    before.says(Configured(number_of(before), "ZeroDivisionError"))
+    before.says(Serving([]))
+    for _ in range(SILENT_LOOKS):
+        around.process(1).says(Told(Figures(), {}, {}))
+        around.crew.look()
+    around.clock.advance(0)
+    assert around.process(0) is not before and around.crew.deaths == 1
 
 
 def test_a_worker_that_dies_over_them_is_waited_for_no_longer() -> None:
@@ -395,11 +502,8 @@ def test_a_worker_that_dies_over_them_is_waited_for_no_longer() -> None:
 
 
 def test_nobody_to_tell() -> None:
-    """Before the first has started, and when all are gone."""
-    around = Around()
-    assert configured(around) == [None]
-    around.crew.start()
-    assert configured(around) == [None]
+    """Before the first has started."""
+    assert configured(Around()) == [None]
 
 
 def test_the_spare_is_renewed() -> None:
@@ -419,9 +523,10 @@ def test_a_crew_answers_while_each_worker_does_or_is_replaced() -> None:
     """What the service manager's watchdog is told by."""
     around = Around().start()
     assert around.crew.answering
-    around.clock.advance(SILENCE - 1)
+    around.clock.advance(BEYOND_HELP - 1)
     around.process(0).says(Told(Figures(), {}, {}))
+    assert around.crew.answering, "the second has said nothing, and is going to be killed"
     around.clock.advance(2)
-    assert not around.crew.answering, "the second has said nothing"
+    assert not around.crew.answering, "that was of no use"
     around.process(1).ends(-9)
     assert around.crew.answering, "another one is on its way in its place"

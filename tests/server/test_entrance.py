@@ -260,3 +260,29 @@ def test_who_waits_for_a_budget_goes_on_waiting() -> None:
         stage.turn()
     assert split(before.take())[1] == split(after.take())[1] == MESSAGE
     assert [record["outcome"] for record in requests(stage)] == ["complete"] * 3
+
+
+def test_who_waited_at_a_port_that_is_gone_is_told_so() -> None:
+    """One answer, in order, and no more: whoever waited to be accepted did nothing wrong."""
+    stage = Stage()
+    stage.entrance.close()
+    protocol = stage.entrance.accept_leaving()
+    wire = Wire(protocol)
+    protocol.makeConnection(wire)
+    ask(wire)
+    stage.turn()
+    assert wire.sent.startswith(b"HTTP/1.1 503 ") and b"Connection: close" in wire.sent
+    assert protocol.closing
+
+
+def test_who_waited_where_a_port_was_before_has_one_answer() -> None:
+    """From it, under the settings of now."""
+    stage = Stage()
+    protocol = stage.entrance.accept_leaving()
+    wire = Wire(protocol)
+    protocol.makeConnection(wire)
+    ask(wire)
+    stage.turn()
+    stage.upstream.receive(ANSWER)
+    stage.turn()
+    assert wire.sent.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in wire.sent and protocol.closing

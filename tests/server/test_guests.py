@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from awfproxy.server.admin import CONNECTIONS_MAX
 from awfproxy.server.client import LINGER
 from awfproxy.server.guests import FILES_KEPT, TELL_EVERY, connections_for
 from tests.server.stage import Stage, Wire
@@ -60,6 +61,29 @@ def test_a_call_is_never_closed_for_another() -> None:
     begin(stage, request())
     assert closed(stage.client()) == [True]
     assert len(stage.port.calls) == 2 and requests(stage) == []
+
+
+def test_a_limit_that_became_lower_holds_at_once() -> None:
+    """For those that have no call, the longest idle first; nobody is closed for one that is on its way out."""
+    stage = Stage(max_connections=6)
+    begin(stage, request())
+    idle = [stage.client() for _ in range(5)]
+    stage.change(max_connections=3)
+    assert closed(*idle) == [True, True, True, False, False]
+    assert closed(stage.client(), *idle[3:]) == [False, True, False]
+    for each in idle[:4]:
+        each.end()
+    assert closed(stage.client(), idle[4]) == [False, True]
+    assert stage.port.tally.closed_for_others == 5
+
+
+def test_a_lower_limit_and_clients_that_come_all_the_time() -> None:
+    """Running calls keep more than there may be, for as long as they run, and no connection without one is kept."""
+    stage = Stage(max_connections=4)
+    calls = [begin(stage, request()) for _ in range(3)]
+    stage.change(max_connections=1)
+    assert closed(*[client for client, _ in calls]) == [False] * 3
+    assert closed(stage.client()) == [True]
 
 
 def test_a_body_that_comes_is_a_call() -> None:
@@ -156,7 +180,12 @@ def test_it_is_told_now_and_then(logged: list[str]) -> None:
     assert len(told()) == 2
 
 
-@pytest.mark.parametrize(("files", "connections"), [(65_536, 32_746), (1024, 490), (64, 10), (FILES_KEPT, 1), (10, 1)])
+@pytest.mark.parametrize(("files", "connections"), [(65_536, 32_682), (1024, 426), (256, 42), (FILES_KEPT, 1), (10, 1)])
 def test_connections_for_files(files: int, connections: int) -> None:
     """Two for each call, beside what is kept; never none."""
     assert connections_for(files) == connections
+
+
+def test_who_else_connects_has_files() -> None:
+    """The admin listener and the admin socket, as many as they take."""
+    assert FILES_KEPT >= 2 * CONNECTIONS_MAX + 44

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from awfproxy.core.rates import RateLimits
@@ -16,6 +19,7 @@ from awfproxy.server.handover import Fresh, Handover
 from awfproxy.server.shared_works import NAME
 from awfproxy.server.sockets import ListenError
 from awfproxy.simulator.processes import free_ports
+from tests.certificates import make_certificates
 
 LIMITS = RateLimits(requests_per_minute=10)
 
@@ -86,7 +90,10 @@ def test_other_settings_bring_what_is_new_and_leave_the_rest(around: Around) -> 
     assert message.terms.works == ["a", "b", "c"] and message.terms.parties[2:] == [("c", None)]
     ids = message.terms.interaction_ids
     assert ids["a"] == before.terms.interaction_ids["a"] != ids["c"]
-    assert around.listens(1), "until the workers have it too"
+    with socket.socket() as late:
+        late.setblocking(False)
+        with pytest.raises(BlockingIOError):  # its first packet is dropped: it would be reset, once accepted
+            late.connect(("127.0.0.1", around.numbers[1]))
     for each in fresh.left:
         each.close()
     assert not around.listens(1) and around.listens(2)
@@ -128,3 +135,59 @@ def test_the_same_again_hands_nothing_over(around: Around) -> None:
     """Limits alone are no sockets."""
     message, descriptors, fresh = around.take(around.first)
     assert fresh.nothing and not descriptors and message.listening == [{"a": None, "b": None}] * 2
+
+
+def unix(name: str, path: Path, more: str = "") -> Port:
+    """A port with a file."""
+    return msgspec.structs.replace(port(name, 1), listen=f"unix:{path}{more}")
+
+
+def test_a_socket_with_other_permissions_is_the_same(around: Around, tmp_path: Path) -> None:
+    """It is handed on, and has them from when they are in effect."""
+    path = tmp_path / "s"
+    around.take(settings(unix("u", path, ":mode=600")))
+    before = path.stat().st_ino
+    fresh = around.handover.prepare(settings(unix("u", path, ":mode=660")).ports)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and not fresh.left
+    around.handover.undo(fresh)
+    _, descriptors, fresh = around.take(settings(unix("u", path, ":mode=660")))
+    assert len(descriptors) == 1 and not fresh.left
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660 and path.stat().st_ino == before
+
+
+def test_a_file_goes_with_its_port(around: Around, tmp_path: Path) -> None:
+    """The one of a port that is gone, and the one that was made for settings that were refused."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    around.take(settings(unix("u", first)))
+    around.handover.undo(around.handover.prepare(settings(unix("u", first), unix("v", second)).ports))
+    assert first.exists() and not second.exists()
+    around.take(settings(unix("v", second)))
+    assert second.exists() and not first.exists()
+
+
+def test_certificates_that_cannot_be_read_are_known_before_it_is_too_late(tmp_path: Path) -> None:
+    """Also where the socket is only handed on."""
+    certificates = make_certificates(tmp_path)
+    number = free_ports(1)[0]
+    handover = Handover(2)
+    endpoint = certificates.endpoint(number)
+    before = settings(msgspec.structs.replace(port("a", 1), listen=endpoint))
+    wanted = settings(msgspec.structs.replace(port("b", 1), listen=endpoint))
+    handover.bind(before.ports)
+    handover.start(before, {})
+    with closing(handover):
+        assert not handover.prepare(wanted.ports).left
+        certificates.certificate.write_bytes(b"half writt")
+        with pytest.raises(ListenError, match=str(certificates.key)):
+            handover.prepare(wanted.ports)
+
+
+def test_memory_is_seldom_mapped_anew(around: Around) -> None:
+    """Ports that come and go a hundred times take a few mappings, not one each."""
+    def mappings() -> int:
+        return Path("/proc/self/maps").read_text().count("memfd:awfproxy")
+
+    before = mappings()
+    for turn in range(100):
+        around.take(settings(port(f"new-{turn}", around.numbers[0])))
+    assert mappings() - before <= 12

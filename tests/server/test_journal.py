@@ -54,12 +54,13 @@ def journal(tmp_path: Path, disk: Disk) -> Journal:
     return make(tmp_path, disk.write)
 
 
-def make(folder: Path, write: Callable[[int, bytes], int] = os.write, monotonic: Any = None) -> Journal:
+def make(folder: Path, write: Callable[[int, bytes], int] = os.write, monotonic: Any = None, **more: Any) -> Journal:
     """A journal on the real reactor."""
     from twisted.internet import reactor
 
     from_thread: Any = getattr(reactor, "callFromThread")  # noqa: B009 - unknown to the reactor's type
-    more: dict[str, Any] = {} if monotonic is None else {"monotonic": monotonic}
+    if monotonic is not None:
+        more["monotonic"] = monotonic
     return Journal(str(folder), call_from_thread=from_thread, clock=reactor, write=write, **more)
 
 
@@ -163,6 +164,93 @@ async def test_an_error_between_the_two_appends_repeats_only_the_second(
     assert numbers(tmp_path / "requests.jsonl") == [1]
     assert journal.errors == 2
     assert journal.degraded is None
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("shared", [False, True])
+async def test_a_usage_line_without_its_newline_is_not_acknowledged(tmp_path: Path, shared: bool) -> None:
+    """Another worker would continue it, and nobody would be left to notice."""
+    steps = [-1, 0]
+
+    def write(fd: int, data: bytes) -> int:
+        step = steps.pop(0) if steps else None
+        if step == 0:
+            raise OSError(28, "No space left on device")
+        return os.write(fd, data[:step])
+
+    journal = make(tmp_path, write, shared=shared)
+    journal.start()
+    await hand_over(journal, 1)
+    assert (tmp_path / "token-usage.jsonl").read_bytes() == b'{"input_tokens":1,"output_tokens":1,"n":1}\n'
+    assert numbers(tmp_path / "requests.jsonl") == [1]
+    await journal.stop(5)
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("shared", [False, True])
+async def test_lines_in_a_file_removed_to_make_room_are_written_again(tmp_path: Path, shared: bool) -> None:
+    """Between the look at its name and a write that the disk cut short: no record of the batch is in no file."""
+    path = tmp_path / "requests.jsonl"
+    steps = [12, 0]
+
+    def write(fd: int, data: bytes) -> int:
+        if b"input_tokens" in data or not steps:
+            return os.write(fd, data)
+        step = steps.pop(0)
+        if not step:
+            raise OSError(28, "No space left on device")
+        path.unlink()
+        return os.write(fd, data[:step])
+
+    journal = make(tmp_path, write, shared=shared)
+    journal.start()
+    waiting = [hand_over(journal, number) for number in range(3)]
+    await waiting[-1]
+    assert numbers(path) == [0, 1, 2]
+    await journal.stop(5)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_folder_replaced_by_a_file_is_told(tmp_path: Path) -> None:
+    """Records go on into the folder that was moved away."""
+    now = [100.0]
+    folder, moved = tmp_path / "logs", tmp_path / "logs.old"
+    journal = make(folder, monotonic=lambda: now[0])
+    journal.start()
+    folder.rename(moved)
+    folder.touch()
+    now[0] += 1.0
+    await hand_over(journal, 1)
+    assert numbers(moved / "requests.jsonl") == [1]
+    assert journal.degraded == "logs: File exists"
+    folder.unlink()
+    now[0] += 1.0
+    await hand_over(journal, 2)
+    assert numbers(folder / "requests.jsonl") == [2]
+    assert journal.degraded is None
+    await journal.stop(5)
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_turn_is_written_when_the_thread_looks_while_it_is_stopped(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not find that the end is wanted and nothing waits, before what waits was handed over."""
+    journal.start()
+    thread, end_turn = journal._thread, journal._end_turn
+    assert thread is not None
+
+    def slowly() -> None:
+        journal._queue.put([])
+        thread.join(0.3)  # as long as the thread takes for a look, and to end if it would
+        end_turn()
+
+    monkeypatch.setattr(journal, "_end_turn", slowly)
+    monkeypatch.setattr(journal, "_call_soon", lambda _function: None)
+    waiting = hand_over(journal, 1)
+    assert await journal.stop(5) == Unwritten(0, 0)
+    await waiting
+    assert journal.written == 1
 
 
 @pytest_twisted.ensureDeferred

@@ -203,6 +203,28 @@ async def test_a_stalled_disk_stops_admission_and_loses_nothing(kept: Kept) -> N
 
 
 @pytest_twisted.ensureDeferred
+async def test_records_of_refusals_have_a_few_bytes_of_their_own(kept: Kept) -> None:
+    """Beyond what stops admission; then they are refused a place too, however many places are left."""
+    size = len(record(1)[1])
+    journal = kept.make(queue_bytes_max=2 * size, refusal_bytes_max=2 * size)
+    journal.start()
+    kept.stall("No space left on device")
+    kept_for = 0
+    while journal.reserve(refusal=True):
+        journal.append(None, record(1)[1], lambda: None)
+        kept_for += 1
+        assert kept_for < 100
+        assert journal.reserve(refusal=True) == (journal.queue_bytes <= 4 * size)
+        if journal.queue_bytes <= 4 * size:
+            journal.release()
+        assert journal.full == (journal.queue_bytes > 2 * size)
+    assert kept_for == 5
+    kept.stall(None)
+    assert await journal.stop(5) == Unwritten(0, 0)
+    assert journal.reserve(refusal=True)
+
+
+@pytest_twisted.ensureDeferred
 async def test_the_end_writes_all_that_waits(kept: Kept) -> None:
     """And acknowledges it before it says so."""
     journal = kept.make()

@@ -148,6 +148,45 @@ def test_rotation_by_rename(reader: Reader) -> None:
     assert reader.position != first
 
 
+def test_the_last_line_of_a_renamed_file_needs_no_newline(reader: Reader) -> None:
+    """On a full disk it may lack it for ever; the file is left all the same, once nobody can complete it."""
+    reader.path.write_bytes(line(1) + line(2)[:-1])
+    assert reader.read() == ids(1)
+    reader.path.rename(f"{reader.path}.1")
+    append(reader.path, 3)
+    assert reader.read() == ids(3)
+    first = reader.position
+    reader.now += LINGER + 1
+    assert reader.read() == ids(2)
+    assert reader.read() == []
+    assert reader.position != first
+    assert reader.tail.skipped == 0
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+def test_the_last_line_of_a_compressed_file_needs_no_newline(reader: Reader, ending: str) -> None:
+    """Nobody appends to one."""
+    data = line(1) + line(2)[:-1]
+    packed = gzip.compress(data) if ending == ".gz" else zstd.compress(data)
+    Path(f"{reader.path}.1{ending}").write_bytes(packed)
+    reader.fresh()
+    assert reader.read() == ids(1, 2)
+
+
+def test_a_torn_end_of_a_renamed_file_is_passed_over(reader: Reader) -> None:
+    """Counted once; the file is not kept open for it."""
+    reader.path.write_bytes(line(1) + line(2)[:40])
+    reader.path.rename(f"{reader.path}.1")
+    append(reader.path, 3)
+    reader.fresh()
+    assert reader.read() == ids(1, 3)
+    before = len(os.listdir("/proc/self/fd"))
+    reader.now += LINGER + 1
+    assert reader.read() == []
+    assert reader.tail.skipped == 1
+    assert len(os.listdir("/proc/self/fd")) == before - 1
+
+
 def test_rotated_twice_between_two_looks(reader: Reader) -> None:
     """A file that nobody saw under its first name; and no new one yet."""
     append(reader.path, 1)

@@ -61,7 +61,7 @@ def test_every_line_is_there_once_whatever_the_disk_does(
     path = tmp_path_factory.mktemp("disk") / "x.jsonl"
     file = opened(path, steps)
     for line in lines:
-        file.owed += line
+        file.owe(line)
         while file.owed:
             try:
                 file.flush()
@@ -79,7 +79,7 @@ def test_every_line_is_there_once_whatever_the_disk_does(
 def test_an_error_names_the_file(path: Path) -> None:
     """Health shows it."""
     file = opened(path, [-1])
-    file.owed = b"1\n"
+    file.owe(b"1\n")
     with pytest.raises(OSError, match=r"x\.jsonl"):
         file.flush()
     file.close()
@@ -91,7 +91,7 @@ def test_a_torn_line_of_a_crash_is_closed_and_kept(path: Path) -> None:
     path.write_bytes(b"1\n2")
     file = LogFile(str(path))
     assert file.open() is True
-    file.owed = b"3\n"
+    file.owe(b"3\n")
     file.flush()
     file.close()
     assert path.read_bytes() == b"1\n2\n3\n"
@@ -129,7 +129,7 @@ def test_a_failed_open_leaves_the_open_file_as_it_was(path: Path) -> None:
     path.mkdir()
     with pytest.raises(IsADirectoryError):
         file.open()
-    file.owed = b"1\n"
+    file.owe(b"1\n")
     file.flush()
     file.close()
     assert renamed.read_bytes() == b"1\n"
@@ -140,7 +140,7 @@ def test_lines_that_went_to_a_removed_file_are_owed_still(path: Path, kind: type
     """Nobody could find them there; after the name was opened anew they are written again."""
     file = kind(str(path))
     file.open()
-    file.owed = b'{"a":1}\n{"a":2}\n'
+    file.owe(b'{"a":1}\n{"a":2}\n')
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"x\.jsonl"):
         file.flush()
@@ -151,6 +151,135 @@ def test_lines_that_went_to_a_removed_file_are_owed_still(path: Path, kind: type
     assert path.read_bytes() == b'{"a":1}\n{"a":2}\n'
 
 
+A, B, C = b'{"a":1}\n', b'{"a":2}\n', b'{"a":3}\n'
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+@pytest.mark.parametrize("room", [4, len(A) - 1, len(A), len(A) + 4, len(A + B) - 1])
+@pytest.mark.parametrize("late", [False, True])
+def test_lines_that_went_whole_to_a_removed_file_before_an_error_are_owed_still(
+    path: Path, kind: type[LogFile], room: int, late: bool
+) -> None:
+    """Of a write that ended short: whether the file was removed before it, or before the next attempt."""
+    file = kind(str(path), Disk([room, -1]).write)
+    file.open()
+    file.owe(A + B + C)
+    if not late:
+        path.unlink()
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    if late:
+        path.unlink()
+    assert file.moved()
+    file.open()
+    file.flush()
+    file.close()
+    assert path.read_bytes() == A + B + C
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+def test_lines_of_two_attempts_that_went_to_a_removed_file_are_owed_still(path: Path, kind: type[LogFile]) -> None:
+    """Nobody looked at the name in between."""
+    file = kind(str(path), Disk([len(A), -1]).write)
+    file.open()
+    file.owe(A + B)
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        file.flush()
+    file.open()
+    file.flush()
+    file.close()
+    assert path.read_bytes() == A + B
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+@pytest.mark.parametrize("more", [b"", B])
+def test_a_line_that_lacked_its_newline_at_a_rotation_stands_once(path: Path, kind: type[LogFile], more: bytes) -> None:
+    """In the renamed file, which gets the newline; the new one begins with a line, not with that newline."""
+    file = kind(str(path), Disk([len(A) - 1, -1]).write)
+    file.open()
+    file.owe(A + more)
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    renamed = path.with_suffix(".1")
+    path.rename(renamed)
+    file.open()
+    file.flush()
+    file.close()
+    assert (renamed.read_bytes(), path.read_bytes()) == (A, more)
+
+
+def test_a_renamed_file_that_is_still_full_keeps_its_line_without_a_newline(path: Path) -> None:
+    """It is whole: no other process will continue it."""
+    file = opened(path, [len(A) - 1, -1, -1])
+    file.owe(A + B)
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    renamed = path.with_suffix(".1")
+    path.rename(renamed)
+    file.open()
+    file.flush()
+    file.close()
+    assert (renamed.read_bytes(), path.read_bytes()) == (A[:-1], B)
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+def test_a_line_that_lacks_its_newline_gets_one_when_its_file_is_opened_again(path: Path, kind: type[LogFile]) -> None:
+    """As SIGHUP does: one newline, no empty line."""
+    file = kind(str(path), Disk([len(A) - 1, -1]).write)
+    file.open()
+    file.owe(A + B)
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    file.open()
+    file.flush()
+    file.close()
+    assert path.read_bytes() == A + B
+
+
+@pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
+def test_nothing_owed_is_nothing_done(path: Path, kind: type[LogFile]) -> None:
+    """Not even an error, where there is no file."""
+    kind(str(path)).flush()
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_file_or_a_loop_of_links_in_place_of_the_folder_is_noticed(path: Path, loop: bool) -> None:
+    """The lines go on into the moved folder, and opening the name tells that."""
+    file = opened(path)
+    folder = path.parent
+    moved = folder.with_suffix(".old")
+    folder.rename(moved)
+    if loop:
+        folder.symlink_to(folder)
+    else:
+        folder.touch()
+    assert file.moved() is True
+    with pytest.raises(OSError, match="logs"):
+        file.open()
+    assert file.writable()
+    file.owe(A)
+    file.flush()
+    file.close()
+    assert (moved / path.name).read_bytes() == A
+
+
+def test_a_folder_that_cannot_be_searched_leaves_the_file_in_use(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can tell whether the name was given to another."""
+    file = opened(path)
+
+    def refuse(_path: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    moved = file.moved()
+    monkeypatch.undo()
+    file.close()
+    assert moved is False
+
+
 @pytest.mark.parametrize("kind", [LogFile, SharedLogFile])
 @pytest.mark.parametrize("torn", [False, True])
 def test_a_file_that_somebody_truncates_is_appended_to_from_its_start(
@@ -159,14 +288,14 @@ def test_a_file_that_somebody_truncates_is_appended_to_from_its_start(
     """As ``copytruncate`` does: no hole of zeros, and no line that comes later is spoilt."""
     file = kind(str(path), Disk([100, 3, -1] if torn else []).write)
     file.open()
-    file.owed = b'{"a":1}\n'
+    file.owe(b'{"a":1}\n')
     file.flush()
     if torn:
-        file.owed = b'{"a":2}\n'
+        file.owe(b'{"a":2}\n')
         with pytest.raises(OSError, match="No space"):
             file.flush()
     os.truncate(path, 0)
-    file.owed += b'{"a":3}\n'
+    file.owe(b'{"a":3}\n')
     file.flush()
     file.close()
     lines = [line for line in path.read_bytes().splitlines() if line]

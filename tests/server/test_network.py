@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from awfproxy.server.loop_network import LoopNetwork
 from awfproxy.server.network import WRITE_HIGH, WRITE_LOW, Listener, Network, Transport
 from awfproxy.server.reactor_network import ReactorNetwork
+from tests.conftest import LoggedFailures
 
 #: turns of a millisecond that anything may take
 TURNS = 3000
@@ -209,6 +210,53 @@ async def test_accepted_connections(network: Network) -> None:
     await until(far.read)
     far.raw.close()
     await until(lambda: made[0].told == ["made", "lost"])
+
+
+@with_reactor
+async def test_a_connection_that_was_accepted_elsewhere(network: Network, listening: socket.socket) -> None:
+    """It is served as any other, with what it has sent before."""
+    near = Near()
+    with socket.create_connection(listening.getsockname()) as client:
+        client.sendall(b"early")
+        network.adopt(listening.accept()[0], lambda: near)
+        await until(lambda: near.data == b"early")
+        near.wire.write(b"answer")
+        far = Far(client)
+        await until(lambda: far.read() or far.data == b"answer")
+        near.wire.loseConnection()
+        await until(far.read)
+        assert far.end == "" and far.data == b"answer"
+
+
+@with_reactor
+async def test_a_protocol_that_cannot_be_made(network: Network, logged_failures: LoggedFailures) -> None:
+    """Its connection is cut, and the next one is accepted: a listener is never deaf."""
+    raw = socket.socket()
+    raw.bind(("127.0.0.1", 0))
+    raw.listen()
+    address = raw.getsockname()
+    made: list[Near] = []
+    broken = True
+
+    def build() -> Near:
+        if broken:
+            raise ValueError("no certificate")
+        made.append(Near())
+        return made[-1]
+
+    listener = network.listen(raw, build)
+    for _ in range(3):
+        far = Far(socket.create_connection(address))
+        await until(far.read)
+        far.raw.close()
+    broken = False
+    far = Far(socket.create_connection(address))
+    await until(lambda: made and made[0].told == ["made"])
+    far.raw.close()
+    await until(lambda: made[0].told == ["made", "lost"])
+    listener.close()
+    await turn(5)
+    assert len(logged_failures.flush(ValueError)) == 3
 
 
 @with_reactor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -21,13 +22,36 @@ def test_a_datagram_arrives_whole(tmp_path: Path, abstract: bool) -> None:
     address = f"@awfproxy-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind("\0" + address[1:] if abstract else address)
-        assert NotifySocket(address).send({"READY": "1", "STATUS": "two\nlines"})
+        notifier = NotifySocket(address).open()
+        assert notifier.send({"READY": "1", "STATUS": "two\nlines"})
+        notifier.close()
         assert listening.recv(4096) == b"READY=1\nSTATUS=two lines"
 
 
 def test_nobody_there_is_no_error(tmp_path: Path) -> None:
     """The service manager may be gone, or restart itself."""
-    assert not NotifySocket(str(tmp_path / "nobody")).send({"READY": "1"})
+    notifier = NotifySocket(str(tmp_path / "nobody")).open()
+    assert not notifier.send({"READY": "1"})
+    notifier.close()
+
+
+def test_no_descriptor_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has its socket already; where it could not get one, it tries again with each datagram."""
+
+    def none(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(address)
+        early = NotifySocket(address).open()
+        with monkeypatch.context() as full:
+            full.setattr(socket, "socket", none)
+            late = NotifySocket(address).open()
+            assert (early.send({"WATCHDOG": "1"}), late.send({"WATCHDOG": "1"})) == (True, False)
+        assert late.send({"WATCHDOG": "1"})
+        early.close()
+        late.close()
 
 
 def test_a_full_queue_does_not_wait(tmp_path: Path) -> None:
@@ -35,7 +59,9 @@ def test_a_full_queue_does_not_wait(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(address)
-        taken = [NotifySocket(address).send({"WATCHDOG": "1"}) for _ in range(10_000)]
+        notifier = NotifySocket(address).open()
+        taken = [notifier.send({"WATCHDOG": "1"}) for _ in range(10_000)]
+        notifier.close()
         assert taken[0]
         assert not taken[-1]
 

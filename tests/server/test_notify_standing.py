@@ -21,6 +21,7 @@ from awfproxy.server.notify_standing import (
     StandingNotices,
     status_line,
 )
+from tests.conftest import LoggedFailures
 
 WATCHDOG = 30.0
 
@@ -34,7 +35,13 @@ class Manager:
         self.listening.bind(address)
         self.clock = Clock()
         self.standing = Standing(STARTING, ("openai",), 0)
-        self.notices = StandingNotices(NotifySocket(address, watchdog), self.clock, lambda: self.standing)
+        self.fails = False
+        self.notices = StandingNotices(NotifySocket(address, watchdog), self.clock, self._ask)
+
+    def _ask(self) -> Standing:
+        if self.fails:
+            raise OSError(24, "Too many open files")
+        return self.standing
 
     def heard(self) -> list[dict[str, str]]:
         """What came since the last time."""
@@ -113,6 +120,26 @@ def test_the_watchdog_is_fed_while_all_answer(tmp_path: Path) -> None:
         manager.clock.advance(0.6)
         assert named(manager.heard(), "WATCHDOG") == ["WATCHDOG"]
         manager.notices.stop()
+
+
+def test_a_standing_that_cannot_be_told_ends_nothing(manager: Manager, logged_failures: LoggedFailures) -> None:
+    """It is told as soon as it can be, said once in the log, and neither a reload nor the end is held up by it."""
+    manager.fails = True
+    manager.notices.start()
+    manager.clock.pump([READY_LOOK] * 3)
+    manager.notices.reloading()
+    assert manager.heard() == []
+    manager.fails = False
+    manager.standing = Standing(READY, ("openai",), 0)
+    manager.clock.advance(READY_LOOK)
+    assert named(manager.heard(), "READY") == ["READY"]
+    assert len(logged_failures.flush(OSError)) == 1
+    manager.fails = True
+    manager.notices.stopping()
+    manager.fails = False
+    manager.clock.advance(LOOK_SECONDS)
+    assert named(manager.heard(), "STOPPING") == ["STOPPING"]
+    assert len(logged_failures.flush(OSError)) == 1, "it was well meanwhile"
 
 
 def test_a_reload_is_told_with_its_time(manager: Manager) -> None:

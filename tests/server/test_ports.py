@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from twisted.internet.defer import Deferred
 
 from awfproxy.server import ports as module
+from awfproxy.server.client import HEAD_TIMEOUT, ClientConnection
 from awfproxy.server.intake import Unwritten
 from awfproxy.server.ports import FLUSH_SECONDS, HURRY_SECONDS, LAST_REQUESTS, SWEEP_SECONDS, Ports
+from tests.conftest import LoggedFailures
 from tests.server.stage import Stage
 
 #: seconds, and those that a record may keep an end waiting
@@ -105,6 +109,37 @@ def test_a_second_signal_does_not_wait_for_a_disk_that_hangs(running: Running, a
     running.pass_(SWEEP_SECONDS)
     assert [each.records for each in stopping] == [1]
     running.ports.end_drain()
+
+
+def test_a_look_that_breaks_ends_no_time_limits(
+    running: Running, monkeypatch: pytest.MonkeyPatch, logged_failures: LoggedFailures
+) -> None:
+    """Of a client, of what is told, of a pool, of the journal: each is told once, and the others are looked at."""
+
+    def broken_at(name: str) -> Callable[..., None]:
+        def breaks(*_: object) -> None:
+            raise ValueError("a defect")
+
+        breaks.__qualname__ = name
+        return breaks
+
+    broken, slow = running.stage.client(), running.stage.client()
+    slow.receive(b"GET / HTTP/1.1\r\n")
+    sweep = ClientConnection.sweep
+
+    def sweep_or_break(client: ClientConnection, now: float) -> None:
+        (broken_at("client") if client is broken.protocol else sweep)(client, now)
+
+    with monkeypatch.context() as defect:
+        defect.setattr(ClientConnection, "sweep", sweep_or_break)
+        defect.setattr(type(running.stage.entrance.guests), "tell", broken_at("tell"))
+        defect.setattr(type(running.stage.port.pool), "sweep", broken_at("pool"))
+        defect.setattr(type(running.ports._watch), "look", broken_at("watch"))
+        running.pass_(HEAD_TIMEOUT + 2 * SWEEP_SECONDS)
+    assert broken.aborted, "its own limits do not hold any more"
+    assert slow.aborted, "another one's do"
+    assert running.ports._sweeping.running
+    assert len(logged_failures.flush(ValueError)) == 4
 
 
 def test_what_was_accepted_last_brings_its_request(running: Running) -> None:

@@ -21,7 +21,7 @@ from tests.processes import cpu_seconds, once, running
 pytestmark = [once, pytest.mark.untidy("the provider's connections end with the proxy")]
 
 #: what `ulimit -n` says
-FILES = 64
+FILES = 256
 REQUEST = b"POST /v1/any HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 #: seconds that anything may take; nothing is decided by it
 PATIENCE = 30.0

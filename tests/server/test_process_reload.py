@@ -7,8 +7,11 @@ import json
 import os
 import signal
 import socket
+import ssl
+import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -24,6 +27,7 @@ from awfproxy.cli import awf
 from awfproxy.commands.failure import CommandFailed
 from awfproxy.commands.service_socket import ServiceSocket
 from awfproxy.simulator.processes import ProxyProcess, free_ports, get
+from tests.certificates import make_certificates
 from tests.crowd import Client, Heard, run
 from tests.far_end import FarEnd, answer, read_request
 from tests.processes import once, running
@@ -31,6 +35,11 @@ from tests.processes import once, running
 pytestmark = once
 
 BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "one two three"}]}).encode()
+#: a whole request, the last one of its connection
+ONE_CALL = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
+)
 #: seconds for what is waited for on a busy machine
 PATIENCE = 30.0
 #: reloads under load, and clients that make it
@@ -354,6 +363,158 @@ def test_a_moved_port(around: Around, provider: Provider) -> None:
         assert around.call("other").status == 200
 
 
+@pytest.mark.parametrize("twistd", [(), ("--reactor=epoll",)], ids=["uvloop", "epoll"])
+def test_nobody_is_reset_where_only_the_interface_changes(
+    around: Around, provider: Provider, twistd: tuple[str, ...]
+) -> None:
+    """New connections all the time, through moves to and fro: each has its answer."""
+    wide = around.port("main", provider.port).replace("interface=127.0.0.1", "interface=0.0.0.0")
+    around.write(around.port("main", provider.port))
+    with started(around, twistd):
+        over = threading.Event()
+        heard: list[str] = []
+
+        def connect_again_and_again() -> None:
+            while not over.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", around.ports["main"]), PATIENCE) as client:
+                        client.sendall(ONE_CALL)
+                        heard.append(b"".join(iter(partial(client.recv, 65536), b""))[9:12].decode())
+                except OSError as error:
+                    heard.append(repr(error))
+
+        with ThreadPoolExecutor(8) as clients:
+            try:
+                for _ in range(8):
+                    clients.submit(connect_again_and_again)
+                for turn in range(10):
+                    around.write(around.port("main", provider.port) if turn % 2 else wide)
+                    assert around.reload() == ["Port moved: main."]
+                    seen = len(heard)
+                    wait_until("nobody is answered", lambda seen=seen: len(heard) > seen + 10)  # type: ignore[misc]
+            finally:
+                over.set()
+        assert set(heard) == {"200"}, Counter(heard)
+
+
+def test_certificates_that_cannot_be_read_refuse_all(around: Around, provider: Provider) -> None:
+    """Also where a port only gets another name, and its socket goes on: nothing of the file is taken over.  A worker
+    that dies meanwhile is back for the other ports, and for this one when they can be read.
+    """
+    certificates = make_certificates(around.directory)
+    plain = f'listen = "tcp:{around.ports["other"]}:interface=127.0.0.1"'
+
+    def write(name: str) -> None:
+        around.ports["third"] = around.ports["other"]
+        encrypted = f'listen = "{certificates.endpoint(around.ports["other"])}"'
+        around.write(around.port("main", provider.port), around.port(name, provider.port).replace(plain, encrypted))
+
+    def shown() -> bool:
+        context = ssl.create_default_context(cafile=str(certificates.authority))
+        with (
+            socket.create_connection(("127.0.0.1", around.ports["other"]), PATIENCE) as client,
+            context.wrap_socket(client, server_hostname="localhost") as encrypted,
+        ):
+            return encrypted.version() is not None
+
+    def names() -> set[str]:
+        return set(json.loads(get(around.admin, "/reflect")[1])["ports"])
+
+    write("other")
+    with started(around):
+        assert shown()
+        right = certificates.certificate.read_bytes()
+        certificates.certificate.write_bytes(b"half writt")
+        write("third")
+        with pytest.raises(CommandFailed, match=str(certificates.key)):
+            around.reload()
+        assert around.call().status == 200 and shown() and names() == {"main", "other"}
+        if around.workers == 2:
+            assert around.metric("awfproxy_worker_deaths_total") == 0
+            for worker in json.loads(get(around.admin, "/reflect")[1])["workers"]:
+                os.kill(worker["pid"], signal.SIGKILL)
+            wait_until("it is not said", lambda: "other" in around.reasons().get("listeners", ""))
+            wait_until("they are not back", lambda: around.metric("awfproxy_workers") == 2)
+            assert around.call().status == 200
+        certificates.certificate.write_bytes(right)
+        wait_until("it is not over", lambda: "listeners" not in around.reasons())
+        assert shown()
+        assert around.reload() == ["Port opened: third.", "Port closed: other."]
+        assert around.call().status == 200 and shown() and names() == {"main", "third"}
+        if around.workers == 2:
+            assert around.metric("awfproxy_worker_deaths_total") == 2
+
+
+def test_a_worker_that_starts_meanwhile(tmp_path: Path, provider: Provider) -> None:
+    """One has died, and the next is on its way while a port comes and goes: it has them too, and is not ended again."""
+    admin, main, other = free_ports(3)
+    around = Around(tmp_path, admin, 2, {"main": main, "other": other})
+
+    def write(turn: int) -> None:
+        around.key(f"key-{turn}")
+        around.write(around.port("main", provider.port), *([around.port("other", provider.port)] if turn % 2 else []))
+
+    write(0)
+    with started(around) as process:
+        for turn in range(1, 6):
+            write(turn)
+            wait_until("there is no spare", lambda: "spare" in get(admin, "/metrics")[1].decode())
+            os.kill(json.loads(get(admin, "/reflect")[1])["workers"][0]["pid"], signal.SIGKILL)
+            around.reload()
+            assert refused(other) != bool(turn % 2), "what is gone is let go of by whoever starts too"
+            wait_until("it is not back", lambda: around.metric("awfproxy_workers") == 2)
+            assert {said(around.call())[1] for _ in range(10)} == {f"key-{turn}"}
+        assert around.metric("awfproxy_worker_deaths_total") == 5
+        assert "IndexError" not in process.output and "cannot take" not in process.output
+
+
+def test_a_unix_socket_gets_another_mode(around: Around, provider: Provider) -> None:
+    """It is the same socket, and connections that stand go on; a refused file leaves no socket behind, nor a removed
+    port."""
+    path, other = around.directory / "s", around.directory / "t"
+
+    def write(endpoint: str, *more: str) -> None:
+        plain = f'listen = "tcp:{around.ports["other"]}:interface=127.0.0.1"'
+        moved = around.port("other", provider.port).replace(plain, f'listen = "{endpoint}"')
+        around.write(around.port("main", provider.port), moved, *more)
+
+    write(f"unix:{path}:mode=600")
+    with started(around), socket.socket() as taken:
+        taken.bind(("127.0.0.1", around.ports["third"]))
+        taken.listen()
+        write(f"unix:{path}:mode=660")
+        assert around.reload() == ["Port moved: other."]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o660
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(ONE_CALL)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        write(f"unix:{other}", around.port("third", provider.port))
+        with pytest.raises(CommandFailed, match="the address is taken by another process"):
+            around.reload()
+        assert path.exists() and not other.exists()
+        around.write(around.port("main", provider.port))
+        around.reload()
+        assert not path.exists()
+
+
+def test_fewer_connections_than_there_are(tmp_path: Path, provider: Provider) -> None:
+    """A lower limit holds at once, for those without a call."""
+    admin, main = free_ports(2)
+    around = Around(tmp_path, admin, 1, {"main": main})
+    around.key("key-0")
+    around.write(around.port("main", provider.port))
+    with started(around):
+        idle = [socket.create_connection(("127.0.0.1", main), PATIENCE) for _ in range(30)]
+        assert around.call().status == 200  # all before it are accepted
+        around.write(around.port("main", provider.port, "max_connections = 5"))
+        around.reload()
+        assert [each.recv(1) for each in idle[:25]] == [b""] * 25
+        assert around.call().status == 200
+        for each in idle:
+            each.close()
+
+
 def test_ports_that_change_places(around: Around, provider: Provider) -> None:
     """Names that are swapped, and a new name for an old one: the sockets go on, and no connection is refused."""
     around.key("key-b", "b")
@@ -466,8 +627,9 @@ def test_rates_and_budgets_go_on(around: Around, provider: Provider) -> None:
         assert [around.call().status for _ in range(2)] == [200, 429]
         around.write(around.port("main", provider.port, budget % 20))
         around.reload()
-        heard = around.call()
-        assert heard.status == 429 and json.loads(heard.body)["error"]["code"] == "hard-cap-exceeded", heard
+        # until the ledger has the calls before, what they reserved is in the way, which is another word for the same
+        codes = iter(lambda: json.loads(around.call().body)["error"]["code"], "hard-cap-exceeded")
+        wait_until("it is not settled", lambda: next(codes, None) is None)
         around.write(around.port("main", provider.port))
         around.reload()
         assert around.call().status == 200
@@ -499,7 +661,7 @@ def test_the_command(around: Around, provider: Provider) -> None:
     asked = ["service", "reload", "--config", str(around.config)]
     around.write(around.port("main", provider.port))
     done = awf_service(asked)
-    assert done.exit_code == 1 and "No service runs" in done.stderr
+    assert done.exit_code == 1 and "No service runs" in done.stderr and "takes a restart" in done.stderr
     with started(around) as process:
         around.write(around.port("main", provider.port, "idle_timeout = 9"))
         done = awf_service(asked)

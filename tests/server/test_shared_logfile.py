@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,9 @@ LENGTH = len(line("0-0"))
 
 @given(
     batches=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3)), min_size=1, max_size=12),
-    steps=st.lists(st.lists(st.one_of(st.just(-1), st.integers(1, LENGTH * 2 + 5)), max_size=8), min_size=3, max_size=3),
+    steps=st.lists(
+        st.lists(st.one_of(st.just(-1), st.integers(1, LENGTH * 2 + 5)), max_size=8), min_size=3, max_size=3
+    ),
 )
 def test_every_line_stands_whole_once(
     tmp_path_factory: pytest.TempPathFactory, batches: list[tuple[int, int]], steps: list[list[int]]
@@ -65,7 +68,7 @@ def test_every_line_stands_whole_once(
     for number, (who, count) in enumerate(batches):
         names = [f"{number}-{index}" for index in range(count)]
         wanted += names
-        files[who].owed += b"".join(map(line, names))
+        files[who].owe(b"".join(map(line, names)))
         try:
             files[who].flush()
         except OSError:
@@ -82,6 +85,110 @@ def test_every_line_stands_whole_once(
     assert sorted(readable(path)) == sorted(wanted)
 
 
+Step = st.one_of(
+    st.tuples(st.just("write"), st.integers(0, 2), st.integers(1, 3)),
+    st.tuples(st.just("look"), st.integers(0, 2), st.just(0)),
+    st.tuples(st.just("rotate"), st.just(0), st.just(0)),
+)
+
+
+@given(
+    plan=st.lists(Step, min_size=1, max_size=16),
+    steps=st.lists(
+        st.lists(st.one_of(st.just(-1), st.integers(1, LENGTH * 2 + 5), st.just(LENGTH - 1)), max_size=8),
+        min_size=3,
+        max_size=3,
+    ),
+)
+def test_every_line_stands_whole_once_through_rotations(
+    tmp_path_factory: pytest.TempPathFactory, plan: list[tuple[str, int, int]], steps: list[list[int]]
+) -> None:
+    """As above, with renames that each process notices when it looks: each line is in one of the files, once."""
+    path = tmp_path_factory.mktemp("rotated") / "x.jsonl"
+    files = [SharedLogFile(str(path), Disk(each).write) for each in steps]
+    for file in files:
+        file.open()
+    wanted: list[str] = []
+
+    def go_on(file: SharedLogFile, look: bool) -> None:
+        with suppress(OSError):
+            if look and file.moved():
+                file.open()
+        with suppress(OSError):
+            file.flush()
+
+    for number, (what, who, count) in enumerate(plan):
+        if what == "rotate" and path.exists():
+            path.rename(path.with_suffix(f".{number}"))
+        names = [f"{number}-{index}" for index in range(count)]
+        wanted += names
+        files[who].owe(b"".join(map(line, names)))
+        go_on(files[who], what == "look")
+    for _ in range(10):
+        for file in files:
+            go_on(file, look=True)
+    for file in files:
+        assert file.owed == b""
+        file.close()
+    assert sorted(name for each in path.parent.iterdir() for name in readable(each)) == sorted(wanted)
+
+
+def without_newline(path: Path, steps: list[int]) -> SharedLogFile:
+    """A file with a line that lacks only its newline, renamed."""
+    file = SharedLogFile(str(path), Disk([len(line("a")) - 1, -1, *steps]).write)
+    file.open()
+    file.owe(line("a"))
+    with pytest.raises(OSError, match="No space"):
+        file.flush()
+    path.rename(path.with_suffix(".1"))
+    return file
+
+
+def test_a_full_renamed_file_is_kept_until_its_line_has_its_newline(tmp_path: Path) -> None:
+    """A process that has not noticed the rotation might continue it: then it is written again."""
+    path = tmp_path / "x.jsonl"
+    other = SharedLogFile(str(path))
+    other.open()
+    file = without_newline(path, [-1])
+    with pytest.raises(OSError, match="No space"):
+        file.open()
+    other.owe(line("b"))
+    other.flush()
+    other.close()
+    file.open()
+    file.flush()
+    file.close()
+    assert sorted(readable(path.with_suffix(".1")) + readable(path)) == ["a", "b"]
+
+
+def test_a_full_file_that_was_removed_is_left_at_once(tmp_path: Path) -> None:
+    """Its line is nowhere: nothing is gained by a newline there."""
+    path = tmp_path / "x.jsonl"
+    file = without_newline(path, [-1])
+    path.with_suffix(".1").unlink()
+    with suppress(OSError):
+        file.open()
+    assert file.moved() is False
+    for _ in range(2):
+        with suppress(OSError):
+            file.flush()
+    file.close()
+    assert path.read_bytes() == line("a")
+
+
+def test_a_line_whose_newline_cannot_be_written_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For another reason than room: twice, rather than never, and the renamed file is not stuck to."""
+    path = tmp_path / "x.jsonl"
+    file = without_newline(path, [-1])
+    monkeypatch.setattr("awfproxy.server.shared_logfile._NO_ROOM", ())
+    file.open()
+    file.flush()
+    file.close()
+    assert readable(path.with_suffix(".1")) + readable(path) == ["a", "a"]
+
+
 def test_what_a_dead_process_left_torn_costs_nobody_else_a_line(tmp_path: Path) -> None:
     """Its piece and the line that continued it are one unreadable line; that line stands again after it."""
     path = tmp_path / "x.jsonl"
@@ -89,7 +196,7 @@ def test_what_a_dead_process_left_torn_costs_nobody_else_a_line(tmp_path: Path) 
     file.open()
     with path.open("ab") as dead:
         dead.write(line("lost")[:20])
-    file.owed = line("a") + line("b")
+    file.owe(line("a") + line("b"))
     file.flush()
     file.close()
     assert readable(path) == ["b", "a"]
@@ -140,6 +247,6 @@ def _write_on(path: Path, told: Path, child: int) -> None:
     with told.open("a", buffering=1) as note:
         for number in range(1_000_000):
             names = [f"{child}-{number}-{index}" for index in range(50)]
-            file.owed = b"".join(map(line, names))
+            file.owe(b"".join(map(line, names)))
             file.flush()
             note.write(" ".join(names) + "\n")

@@ -150,3 +150,23 @@ def test_no_descriptor_is_lost_on_a_refusal(taken: int, tmp_path: Path) -> None:
         with pytest.raises(ListenError):
             open_listening(endpoint)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_is_about_to_be_closed_gives_way() -> None:
+    """To a socket that overlaps it; one on another interface of the same port never needed that."""
+    with opened(LOOPBACK.format(0)) as ours:
+        number = ours.getsockname()[1]
+        with pytest.raises(ListenError, match="taken"):
+            open_listening(f"tcp:{number}:interface=0.0.0.0")
+        wide = open_listening(f"tcp:{number}:interface=0.0.0.0", beside=[ours])
+        assert wide is not None
+        wide.close()
+
+
+def test_another_service_does_not_give_way() -> None:
+    """One with workers would share its address with whoever asks to."""
+    other = open_listening("tcp:0:interface=127.0.0.2", several=True)
+    assert other is not None
+    number = other.getsockname()[1]
+    with other, opened(LOOPBACK.format(number)) as ours, pytest.raises(ListenError, match="taken"):
+        open_listening(f"tcp:{number}:interface=127.0.0.2", beside=[ours])

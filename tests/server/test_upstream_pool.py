@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from awfproxy.core.message import ResponseHead
 from awfproxy.core.settings import Upstream
 from awfproxy.server import upstream as module
+from awfproxy.server.outbound import Outbound
 from awfproxy.server.upstream import IDLE_SECONDS, UpstreamConnection, UpstreamPool
 from tests.server.stage import Wire, Wires
 
@@ -53,9 +54,10 @@ class Around:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.outbound = Outbound()
         self.wires = Wires(self.clock)
         self.pool = UpstreamPool(
-            self.wires, self.clock, self.clock.seconds, Upstream("http", "up.test", 80), None, None, 10.0
+            self.wires, self.clock, self.clock.seconds, Upstream("http", "up.test", 80), None, None, 10.0, self.outbound
         )
 
     def attach(self, **wanted: bool) -> tuple[DummyExchange, UpstreamConnection]:
@@ -145,6 +147,41 @@ def test_the_pool_is_bounded(around: Around, monkeypatch: pytest.MonkeyPatch) ->
     wires = [around.answer(connection) for _, connection in [around.attach() for _ in range(3)]]
     assert [wire.closed for wire in wires] == [False, False, True]
     assert around.pool.counts == {"idle": 2, "busy": 0}
+
+
+def test_all_pools_together_are_bounded() -> None:
+    """By the process's files: what has been idle longest makes way for a new one, of whatever upstream; no call waits."""
+    first, second = Around(), Around()
+    second.pool._outbound = outbound = first.outbound
+    outbound.most = 3
+    wires = [first.answer(connection) for _, connection in [first.attach() for _ in range(3)]]
+    _, busy = second.attach()
+    assert [wire.closed for wire in wires] == [True, False, False]
+    assert (first.pool.counts, second.pool.counts) == ({"idle": 2, "busy": 0}, {"idle": 0, "busy": 1})
+    assert first.attach()[1].transport is wires[2], "one that is kept takes no file"
+    assert [wire.closed for wire in wires] == [True, False, False]
+    second.answer(busy)
+    for _ in range(5):
+        second.attach()
+    assert first.pool.counts["idle"] == 0 and outbound.busy == 6 and len(outbound.idle) == 0
+    first.pool.close()
+    second.pool.close()
+
+
+def test_what_is_gone_is_counted_out_of_all() -> None:
+    """However it went: taken, old, ended by the upstream, or with its pool."""
+    around = Around()
+    for how in ("old", "ended", "pool"):
+        _, connection = around.attach()
+        wire = around.answer(connection)
+        assert list(around.outbound.idle) == [connection]
+        if how == "old":
+            around.pool.sweep(around.clock.seconds() + IDLE_SECONDS)
+        elif how == "ended":
+            wire.end()
+        else:
+            around.pool.close()
+        assert (around.outbound.busy, len(around.outbound.idle)) == (0, 0), how
 
 
 def test_a_held_connection_is_let_go_before_it_is_kept(around: Around) -> None:
