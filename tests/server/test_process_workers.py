@@ -167,6 +167,8 @@ def test_every_call_once_in_one_set_of_files(simulator: SimulatorProcess, tmp_pa
         assert all(call.whole and call.status == 200 for call in heard)
         wanted = sorted(f"c{index}" for index in range(CALLS))
         assert sorted(names(setting, "requests")) == sorted(names(setting, "token-usage")) == wanted
+        # a worker tells what it counted a moment later, and a busy one later still
+        wait_until("all calls are in the scrape", lambda: total(setting, "awfproxy_requests_total") >= CALLS)
         assert total(setting, "awfproxy_requests_total") == CALLS
         assert total(setting, "awfproxy_input_tokens_total") == 3 * CALLS
         assert total(setting, "awfproxy_request_duration_seconds_count") == CALLS
