@@ -58,7 +58,7 @@ class Standing(msgspec.Struct, frozen=True):
     committed: int
     #: the part of ``committed`` whose holder died: it counts as used until it is released
     lost: int
-    #: the part of ``committed`` that living holders have not spent
+    #: the part of ``committed`` that living holders have not spent, or that may have been counted twice
     outstanding: int
     #: the part of ``outstanding`` that is reserved for calls that run
     reserved: int

@@ -178,7 +178,19 @@ class Ledger(Protocol):
     def recount(self, window: Window, instance: str) -> None:
         """Commit what rows of this installation show and no lease of it has covered.
 
-        Call it when all of its journal is in the rows, and its dead are settled.
+        Call it when all of its journal is in the rows, and its dead are settled.  What living leases have spent, and
+        not told yet that rows show, counts twice until `review` knows better.
+        """
+
+    def in_doubt(self, instance: str) -> list[Window]:
+        """Those in which something may have been counted twice for this installation (by `recount` or `join`)."""
+
+    def review(self, window: Window, instance: str, last: bool) -> None:
+        """Take back what was counted twice, as far as holders have told by now what rows show of theirs.
+
+        As `recount`, to be called when all of the journal is in the rows.
+
+        :param last: what is left stays counted, and is not in doubt any more
         """
 
     def forget(self, before: float) -> int:

@@ -8,6 +8,9 @@ Rules:
 - ``covered`` is the part of it that an installation's rows showed then, and that its leases had spent which have ended.
   What its rows show beyond that, and beyond what they show of its living leases, no lease has covered: `recount` makes
   up for it, whatever other installations do meanwhile.
+- What they show of living leases is told later than they show it, so `recount` may count some of that twice.  This part
+  is ``doubtful``: `review` takes back what holders have told to be theirs by then.  Until nobody doubts it any more it
+  is committed, and not called used: a call for which it leaves no room is told to come again.
 - A holder without a lease gets one with `join`, or with its first `borrow`.  What it says to have spent and reserved
   then is committed on top of what rows have: so it says nothing that they show (see `server.lease`).
 - A holder that speaks of a lease which the account does not have, or that had spent more, is told so, and nothing is
@@ -65,13 +68,15 @@ class Account(msgspec.Struct):
     leases: dict[Holder, Lease] = {}
     #: by instance
     covered: dict[str, int] = {}
+    #: the part of it that may have been counted twice
+    doubtful: dict[str, int] = {}
 
     def standing(self, now: float) -> Standing:
         living = [lease for lease in self.leases.values() if not lease.dead]
         return Standing(
             self.committed,
             self.lost,
-            sum(lease.unspent for lease in living),
+            sum(lease.unspent for lease in living) + sum(self.doubtful.values()),
             sum(lease.reserved for lease in living),
             len(living),
             self.wanted_until > now,
@@ -191,6 +196,8 @@ class Account(msgspec.Struct):
 
         :param rows: what the rows of each installation show, with those of the dead
         """
+        for instance, shown in rows.items():
+            self.review(instance, shown, last=True)
         lost = self.lost
         unspent = sum(lease.unspent for lease in self.leases.values() if not lease.dead)
         released = min(lost, max(self.committed - unspent - sum(rows.values()), 0))
@@ -213,17 +220,39 @@ class Account(msgspec.Struct):
         """Make up for calls of an installation that no lease has covered, where its rows show ``rows``.
 
         To be called when the rows have all of its journal, and its dead are settled.  The rows may have more of a lease
-        that lives than is known to be in them: that is counted too, never too little.
+        that lives than is known to be in them: that is counted too, never too little, and doubtful while one lives.
         """
         more = self._uncovered(instance, rows)
         self.committed += more
         self._cover(instance, more)
+        if more and self._lives(instance):
+            self.doubtful[instance] = self.doubtful.get(instance, 0) + more
 
-    def _uncovered(self, instance: str, rows: int) -> int:
-        """Of an installation's rows, what is not known to be committed."""
-        leases = (lease for holder, lease in self.leases.items() if holder.instance == instance)
-        known = self.covered.get(instance, 0) + sum(lease.spent if lease.dead else lease.shown for lease in leases)
-        return max(rows - known, 0)
+    def review(self, instance: str, rows: int, last: bool) -> None:
+        """Take back what is known by now to have been counted twice for an installation, where its rows show ``rows``.
+
+        Each time at most: what no lease has covered does not change, and the rows have all of it.
+
+        :param last: what is left is not doubtful any more; so it is where none of its leases lives
+        """
+        doubt = self.doubtful.pop(instance, 0)
+        less = max(doubt - self._uncovered(instance, rows, doubt), 0)
+        self.committed -= less
+        self._cover(instance, -less)
+        if not last and doubt > less and self._lives(instance):
+            self.doubtful[instance] = doubt - less
+
+    def _uncovered(self, instance: str, rows: int, doubt: int = 0) -> int:
+        """Of an installation's rows, what is not known to be committed, or only by what is doubtful."""
+        known = self.covered.get(instance, 0) - doubt
+        leases = self._leases_of(instance)
+        return max(rows - known - sum(lease.spent if lease.dead else lease.shown for lease in leases), 0)
+
+    def _lives(self, instance: str) -> bool:
+        return any(not lease.dead for lease in self._leases_of(instance))
+
+    def _leases_of(self, instance: str) -> list[Lease]:
+        return [lease for holder, lease in self.leases.items() if holder.instance == instance]
 
     def _cover(self, instance: str, more: int) -> None:
         if more:

@@ -247,6 +247,13 @@ class MemoryLedger:
         if account := self._accounts.get(window):
             account.recount(instance, self._shown(window).get(instance, 0))
 
+    def in_doubt(self, instance: str) -> list[Window]:
+        return sorted(window for window, account in self._accounts.items() if instance in account.doubtful)
+
+    def review(self, window: Window, instance: str, last: bool) -> None:
+        if account := self._accounts.get(window):
+            account.review(instance, self._shown(window).get(instance, 0), last)
+
     def forget(self, before: float) -> int:
         over = [window for window in self._accounts if window.end < before]
         for window in over:

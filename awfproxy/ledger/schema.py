@@ -120,6 +120,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
                 GROUP BY w.id, u.instance
             ) AS shown""",
     ),
+    ("ALTER TABLE covered_tokens ADD COLUMN doubtful BIGINT NOT NULL DEFAULT 0",),
 )
 _SERIAL: Final = {
     "sqlite": "INTEGER PRIMARY KEY",

@@ -8,30 +8,16 @@ missing are made before, in the order of their names, because whoever makes one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
-from typing import Any, Final
+from typing import Final
 
 from msgspec import structs
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from awfproxy.core.budgets import Scope
 from awfproxy.ledger.database import Database
 from awfproxy.ledger.facts import Grant, Held, Holder, Loss, Release, Standing, Window
-from awfproxy.ledger.lending import Account, Lease
+from awfproxy.ledger.lending import Account
+from awfproxy.ledger.sql_accounts import COVER, Loaded, identity, window_of
 from awfproxy.ledger.tables import covered, leases, settled, windows
 
 #: SQLAlchemy looks at an INSERT's number of rows only where it is told to
@@ -56,20 +42,10 @@ _OVER: Final = select(windows.c.id).where(_ENDED).order_by(windows.c.id).with_fo
 _SETTLED: Final = select(settled.c.settled_at).where(_given(settled, "instance", "worker"))
 _OVERDUE: Final = select(leases.c.window_id).where(leases.c.dead.is_(False), leases.c.expires_at <= bindparam("now"))
 _OVERDUE_LOCKED: Final = select(windows).where(windows.c.id.in_(_OVERDUE)).order_by(windows.c.id).with_for_update()
-_LEASES: Final = select(leases).where(leases.c.window_id.in_(bindparam("ids", expanding=True)))
-_COVERED: Final = select(covered).where(covered.c.window_id.in_(bindparam("ids", expanding=True)))
-_AT: Final = and_(
-    leases.c.window_id == bindparam("at_window"),
-    leases.c.instance == bindparam("at_instance"),
-    leases.c.worker == bindparam("at_worker"),
-)
-_CHANGE: Final = update(windows).where(windows.c.id == bindparam("at_window"))
-_ADD: Final = insert(leases)
-_ALTER: Final = update(leases).where(_AT)
-_END: Final = delete(leases).where(_AT)
-_COVER: Final = insert(covered)
-_COVER_MORE: Final = update(covered).where(
-    covered.c.window_id == bindparam("at_window"), covered.c.instance == bindparam("at_instance")
+_DOUBTFUL: Final = (
+    select(windows)
+    .join(covered, covered.c.window_id == windows.c.id)
+    .where(covered.c.instance == bindparam("instance"), covered.c.doubtful > 0)
 )
 
 
@@ -83,18 +59,18 @@ class SqlLeases:
 
     def window(self, window: Window, now: float) -> Standing | None:
         with self._database.read() as connection:
-            loaded = _Loaded(connection)
-            return loaded.account(window).standing(now) if loaded.load(_NAMED, _identity(window)) else None
+            loaded = Loaded(connection)
+            return loaded.account(window).standing(now) if loaded.load(_NAMED, identity(window)) else None
 
     def windows(self, now: float) -> list[Window]:
         with self._database.read() as connection:
-            return sorted(map(_window, connection.execute(select(windows).where(windows.c.ends_at > now))))
+            return sorted(map(window_of, connection.execute(select(windows).where(windows.c.ends_at > now))))
 
     def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
         with self._database.write() as connection:
             opened = self._open(connection, [held.window])
-            loaded = _Loaded(connection)
-            loaded.load(_NAMED_LOCKED, _identity(held.window))
+            loaded = Loaded(connection)
+            loaded.load(_NAMED_LOCKED, identity(held.window))
             account = loaded.account(held.window)
             if _is_settled(connection, holder):
                 return account.stranger(now)
@@ -110,8 +86,8 @@ class SqlLeases:
     ) -> Grant:
         with self._database.write() as connection:
             self._open(connection, [held.window])
-            loaded = _Loaded(connection)
-            loaded.load(_NAMED_LOCKED, _identity(held.window))
+            loaded = Loaded(connection)
+            loaded.load(_NAMED_LOCKED, identity(held.window))
             account = loaded.account(held.window)
             if holder not in account.leases and _is_settled(connection, holder):
                 return account.stranger(now)
@@ -121,8 +97,8 @@ class SqlLeases:
 
     def give_back(self, holder: Holder, held: Held, now: float) -> Grant:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
-            if not loaded.load(_NAMED_LOCKED, _identity(held.window)):
+            loaded = Loaded(connection)
+            if not loaded.load(_NAMED_LOCKED, identity(held.window)):
                 return Account(held.window, 0).stranger(now)
             grant = loaded.account(held.window).give_back(holder, held, now)
             loaded.store()
@@ -130,14 +106,14 @@ class SqlLeases:
 
     def close_lease(self, holder: Holder, held: Held) -> None:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
-            if loaded.load(_NAMED_LOCKED, _identity(held.window)):
+            loaded = Loaded(connection)
+            if loaded.load(_NAMED_LOCKED, identity(held.window)):
                 loaded.account(held.window).close(holder, held)
                 loaded.store()
 
     def heartbeat(self, holder: Holder, helds: Sequence[Held], now: float, expires_at: float) -> list[Grant]:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
+            loaded = Loaded(connection)
             loaded.load(_HELD_LOCKED, structs.asdict(holder))
             grants = []
             for held in helds:
@@ -156,8 +132,8 @@ class SqlLeases:
             if not connection.execute(put, execution_options=_COUNTED).rowcount:
                 return []
             self._open(connection, figures)
-            loaded = _Loaded(connection)
-            numbers = [connection.execute(_NUMBER, _identity(window)).scalar_one() for window in figures]
+            loaded = Loaded(connection)
+            numbers = [connection.execute(_NUMBER, identity(window)).scalar_one() for window in figures]
             loaded.load(_THESE_LOCKED, structs.asdict(holder) | {"numbers": numbers})
             losses = [account.settle(holder, figures.get(account.window)) for account in loaded.accounts()]
             loaded.store()
@@ -165,7 +141,7 @@ class SqlLeases:
 
     def give_up(self, holder: Holder) -> list[Loss]:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
+            loaded = Loaded(connection)
             loaded.load(_HELD_LOCKED, structs.asdict(holder))
             losses = [Loss(holder, account.window, account.give_up(holder)) for account in loaded.accounts()]
             loaded.store()
@@ -176,7 +152,7 @@ class SqlLeases:
             if connection.execute(_OVERDUE, {"now": now}).first() is None:
                 return []  # as nearly always: no lock is taken
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
+            loaded = Loaded(connection)
             loaded.load(_OVERDUE_LOCKED, {"now": now})
             losses = [loss for account in loaded.accounts() for loss in account.expire(now)]
             loaded.store()
@@ -184,8 +160,8 @@ class SqlLeases:
 
     def release_lost(self, window: Window) -> Release | None:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
-            if not loaded.load(_NAMED_LOCKED, _identity(window)):
+            loaded = Loaded(connection)
+            if not loaded.load(_NAMED_LOCKED, identity(window)):
                 return None
             release = loaded.account(window).release(self._shown(connection, window))
             loaded.store()
@@ -193,9 +169,21 @@ class SqlLeases:
 
     def recount(self, window: Window, instance: str) -> None:
         with self._database.write() as connection:
-            loaded = _Loaded(connection)
-            if loaded.load(_NAMED_LOCKED, _identity(window)):
+            loaded = Loaded(connection)
+            if loaded.load(_NAMED_LOCKED, identity(window)):
                 loaded.account(window).recount(instance, self._shown(connection, window).get(instance, 0))
+                loaded.store()
+
+    def in_doubt(self, instance: str) -> list[Window]:
+        with self._database.read() as connection:
+            return sorted(map(window_of, connection.execute(_DOUBTFUL, {"instance": instance})))
+
+    def review(self, window: Window, instance: str, last: bool) -> None:
+        with self._database.write() as connection:
+            loaded = Loaded(connection)
+            if loaded.load(_NAMED_LOCKED, identity(window)):
+                rows = self._shown(connection, window).get(instance, 0)
+                loaded.account(window).review(instance, rows, last)
                 loaded.store()
 
     def forget(self, before: float) -> int:
@@ -210,123 +198,24 @@ class SqlLeases:
         """Make the accounts of those of these windows that have none, from rows; whether one was made."""
         opened = False
         for window in sorted(named):
-            if connection.execute(_NUMBER, _identity(window)).first() is None:
+            if connection.execute(_NUMBER, identity(window)).first() is None:
                 opened |= _open_account(connection, window, self._shown(connection, window))
         return opened
-
-
-class _Loaded:
-    """Accounts as they were loaded, and as they are now."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._accounts: dict[Window, Account] = {}
-        self._ids: dict[Window, int] = {}
-        self._before: dict[Window, Account] = {}
-
-    def __contains__(self, window: Window) -> bool:
-        return window in self._accounts
-
-    def account(self, window: Window) -> Account:
-        return self._accounts[window]
-
-    def accounts(self) -> list[Account]:
-        return list(self._accounts.values())
-
-    def load(self, query: Select[Any], values: dict[str, Any]) -> bool:
-        """Add the accounts of the windows that are found; whether there was one."""
-        found = {row.id: row for row in self._connection.execute(query, values)}
-        if not found:
-            return False
-        held: dict[int, dict[Holder, Lease]] = {number: {} for number in found}
-        for row in self._connection.execute(_LEASES, {"ids": list(found)}):
-            lease = Lease(row.granted, row.spent, row.shown, row.reserved, row.lost, row.dead, row.expires_at)
-            held[row.window_id][Holder(row.instance, row.worker)] = lease
-        ended: dict[int, dict[str, int]] = {number: {} for number in found}
-        for row in self._connection.execute(_COVERED, {"ids": list(found)}):
-            ended[row.window_id][row.instance] = row.tokens
-        for number, row in found.items():
-            account = Account(_window(row), row.committed, row.lost, row.wanted_until, held[number], ended[number])
-            before = {holder: copy(lease) for holder, lease in account.leases.items()}
-            self._ids[account.window] = number
-            self._accounts[account.window] = account
-            self._before[account.window] = structs.replace(account, leases=before, covered=dict(account.covered))
-        return True
-
-    def store(self) -> None:
-        """Write what changed."""
-        execute = self._connection.execute
-        changed, added, altered, ended = [], [], [], []
-        put: list[dict[str, Any]] = []
-        more: list[dict[str, Any]] = []
-        for window, account in self._accounts.items():
-            number, before = self._ids[window], self._before[window]
-            if _figures(account) != _figures(before):
-                changed.append({"at_window": number, **_figures(account)})
-            for holder, lease in account.leases.items():
-                old = before.leases.get(holder)
-                if old is None:
-                    key = {"window_id": number, "instance": holder.instance, "worker": holder.worker}
-                    added.append(key | structs.asdict(lease))
-                elif lease != old:
-                    altered.append(_key(number, holder) | structs.asdict(lease))
-            ended += [_key(number, holder) for holder in before.leases.keys() - account.leases.keys()]
-            for instance, tokens in account.covered.items():
-                if instance not in before.covered:
-                    put.append({"window_id": number, "instance": instance, "tokens": tokens})
-                elif tokens != before.covered[instance]:
-                    more.append({"at_window": number, "at_instance": instance, "tokens": tokens})
-        if changed:
-            execute(_CHANGE, changed)
-        if added:
-            execute(_ADD, added)
-        if altered:
-            execute(_ALTER, altered)
-        if ended:
-            execute(_END, ended)
-        if put:
-            execute(_COVER, put)
-        if more:
-            execute(_COVER_MORE, more)
-
-
-def _key(number: int, holder: Holder) -> dict[str, Any]:
-    return {"at_window": number, "at_instance": holder.instance, "at_worker": holder.worker}
-
-
-def _figures(account: Account) -> dict[str, Any]:
-    return {"committed": account.committed, "lost": account.lost, "wanted_until": account.wanted_until}
 
 
 def _open_account(connection: Connection, window: Window, shown: dict[str, int]) -> bool:
     """Another process may do the same at once: the first one's stays.  Whether it is ours."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     figures = {"committed": sum(shown.values()), "lost": 0, "wanted_until": 0.0}
-    put = dialect.insert(windows).values(_identity(window) | {"ends_at": window.end} | figures).on_conflict_do_nothing()
+    put = dialect.insert(windows).values(identity(window) | {"ends_at": window.end} | figures).on_conflict_do_nothing()
     if not connection.execute(put, execution_options=_COUNTED).rowcount:
         return False
     if shown:
-        number = connection.execute(_NUMBER, _identity(window)).scalar_one()
+        number = connection.execute(_NUMBER, identity(window)).scalar_one()
         rows = [{"window_id": number, "instance": instance, "tokens": tokens} for instance, tokens in shown.items()]
-        connection.execute(_COVER, rows)
+        connection.execute(COVER, rows)
     return True
 
 
 def _is_settled(connection: Connection, holder: Holder) -> bool:
     return connection.execute(_SETTLED, structs.asdict(holder)).first() is not None
-
-
-def _identity(window: Window) -> dict[str, Any]:
-    scope = window.scope
-    return {
-        "port": scope.port,
-        "kind": scope.kind,
-        "name": scope.name,
-        "period": window.period,
-        "measure": window.measure,
-        "starts_at": window.start,
-    }
-
-
-def _window(row: Row[Any]) -> Window:
-    return Window(Scope(row.port, row.kind, row.name), row.period, row.starts_at, row.ends_at, row.measure)

@@ -110,6 +110,7 @@ covered: Final = Table(
     Column("window_id", BigInteger, ForeignKey(windows.c.id, ondelete="CASCADE"), primary_key=True),
     Column("instance", Text, primary_key=True),
     Column("tokens", BigInteger, nullable=False),
+    Column("doubtful", BigInteger, nullable=False, server_default="0"),
 )
 
 settled: Final = Table(

@@ -13,7 +13,10 @@ Rules:
 - Then, and at the first end after the start, the accounts make up with rows for what no lease has covered
   (`Ledger.recount`), where this installation has any: calls may have run while the budget was off, or their leases may
   be gone with the database.  The same after a death, for those accounts of which the dead had no lease, or one that the
-  ledger had not followed to its end.
+  ledger had not followed to its end.  For `DOUBT_SECONDS` they are looked at again: what leases live on have told by
+  then is not counted twice.
+- A batch whose answer got lost was recorded all the same, if the ledger is where it would be with it: that is no other
+  ledger.
 - Rows without a cost (of an older version, or written while there was no price list) are priced before accounts are
   opened, as far back as budgets look.  Those that nobody can price hide none behind them: after a batch of such the
   next one is looked at `PRICE_EVERY` seconds later, and after the last of all the first.
@@ -38,7 +41,7 @@ from awfproxy.ledger.facts import Holder, Loss, Position, Window
 from awfproxy.ledger.interface import BATCH_ROWS, Ledger
 from awfproxy.ledger.rows import Price, Row, priced
 from awfproxy.server.holdings_file import dead
-from awfproxy.server.journal_tail import Tail
+from awfproxy.server.journal_tail import Batch, Tail
 from awfproxy.server.ledger_thread import LedgerThread
 from awfproxy.server.tail_mark import TailMark
 
@@ -53,6 +56,10 @@ LOOK_SECONDS: Final = 0.5
 EXPIRE_EVERY: Final = 30.0
 #: seconds between two attempts to price rows, where nobody can say what they cost
 PRICE_EVERY: Final = 30.0
+#: seconds for which what accounts made up with rows is looked at again (many beats of those who hold leases), and
+#: seconds between two such looks, each a sum over the rows of a window
+DOUBT_SECONDS: Final = 15.0
+DOUBT_EVERY: Final = 1.0
 #: seconds for which the account of a window that is over is kept, for calls that still run and for `release_lost`
 FORGET_AFTER: Final = 35 * 86_400
 #: rounds that fail one after the other before it is worth a word: a file that is just being rotated fails one
@@ -130,6 +137,8 @@ class Bookkeeper:
         self.lost_tokens = 0
         # used by the ledger's thread only
         self._position: Position | None = None
+        #: a batch of which nobody knows whether it was recorded, and where the ledger is with it
+        self._attempt: Batch | None = None
         self._begun = False
         #: the end was reached with this ledger
         self._whole = False
@@ -137,6 +146,9 @@ class Bookkeeper:
         self._uncovered = False
         #: and of these
         self._doubtful: set[Window] = set()
+        #: since when those are looked at again in which something may be counted twice, and when next
+        self._in_doubt: dict[Window, float] = {}
+        self._review_at = 0.0
         #: there may be rows without a cost
         self._not_priced = True
         #: some of those that were looked at could not be priced
@@ -260,6 +272,13 @@ class Bookkeeper:
     def _advance(self, ledger: Ledger, done: Round) -> None:
         began = self._monotonic()
         position = ledger.position(self._instance)
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            if position == attempt.position != self._position:
+                self._position = position
+                self._recorded(done, len(attempt.rows))
+            else:
+                self._uncovered = True  # it may have been recorded, and this be a copy from before
         if position != self._position:
             self._mark.at, self._whole, self._uncovered = 0.0, False, True
         if not self._begun or position != self._position:
@@ -267,17 +286,33 @@ class Bookkeeper:
             self._position, self._begun = position, True
         batch = self._tail.read()
         if batch.rows or (batch.position is not None and batch.position != self._position):
-            done.added = ledger.record(batch.rows, batch.position)
+            self._attempt = batch
             self._not_priced = self._not_priced or any(row.counted_usd is None for row in batch.rows)
+            added = ledger.record(batch.rows, batch.position)
+            self._attempt = None
             self._position = batch.position or self._position
-            self._uncovered = self._uncovered or (done.added > 0 and not self._whole)
+            self._recorded(done, added)
         done.last = batch.last and self._priced(ledger)
         if done.last:
             for window in ledger.windows(self._now()) if self._uncovered else self._doubtful:
                 ledger.recount(window, self._instance)
+                self._in_doubt.pop(window, None)
             self._whole, self._uncovered = True, False
             self._doubtful.clear()
             self._mark.at = began
+            if began >= self._review_at or self._closing is not None:
+                self._review_at = began + DOUBT_EVERY
+                self._review(ledger, began)
+
+    def _recorded(self, done: Round, added: int) -> None:
+        done.added += added
+        self._uncovered = self._uncovered or (added > 0 and not self._whole)
+
+    def _review(self, ledger: Ledger, now: float) -> None:
+        """Look again at the accounts in which something may be counted twice."""
+        self._in_doubt = {window: self._in_doubt.get(window, now) for window in ledger.in_doubt(self._instance)}
+        for window, since in self._in_doubt.items():
+            ledger.review(window, self._instance, now - since >= DOUBT_SECONDS)
 
     def _priced(self, ledger: Ledger) -> bool:
         """Price a batch of the rows that have no cost; False: there may be more."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+import msgspec
 from msgspec import structs
 
 from awfproxy.core.budgets import Cap
@@ -74,18 +75,15 @@ class Owner(Protocol):
         """It is no more."""
 
 
-class Reservation:
-    """See `allowance.Reservation`."""
+class Reservation(msgspec.Struct, eq=False, gc=False):
+    """See `allowance.Reservation`.  A structure, as there is one for each call and budget."""
 
-    __slots__ = ("admitted", "amount", "lease", "settled")
-
-    def __init__(self, amount: int, lease: Lease | None, admitted: float) -> None:
-        self.amount = amount
-        #: None: let in without cover
-        self.lease = lease
-        #: seconds since the epoch
-        self.admitted = admitted
-        self.settled = False
+    amount: int
+    #: None: let in without cover
+    lease: Lease | None
+    #: seconds since the epoch
+    admitted: float
+    settled: bool = False
 
 
 class Lease:
@@ -194,6 +192,8 @@ class Lease:
     def forgotten(self, handed: int) -> None:
         """The ledger does not have this lease, or nobody knows whether it has."""
         self.known = False
+        # what this one had the account make up for may be forgotten too
+        self.recount = True
         self._checkpoint = Checkpoint(self.holding.spent, handed)
         self._checkpoints = 0
 

@@ -122,10 +122,11 @@ class LeasedAllowance:
             lease = self.at(now)
             if lease is None:
                 return None
-        if now >= lease.until or not lease.usable or not lease.holding.reserve(amount):
+        holding = lease.holding
+        if now >= lease.until or not lease.known or lease.closing or not holding.reserve(amount):
             return None
         lease.idle = 0
-        if lease.holding.free < lease.low and not lease.busy:
+        if holding.granted - holding.spent - holding.reserved < lease.low and not lease.busy:
             self._borrow_ahead(lease)
         return Reservation(amount, lease, now)
 

@@ -26,7 +26,6 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 
 from awfproxy.core.budgets import UNITS, Budget, Scope, Unit
-from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Grant, Held, Window
 from awfproxy.ledger.interface import Ledger
@@ -36,6 +35,7 @@ from awfproxy.server.intake import Intake
 from awfproxy.server.lease import LEASE_SECONDS, Lease
 from awfproxy.server.leased_allowance import LeasedAllowance
 from awfproxy.server.ledger_thread import LedgerThread
+from awfproxy.server.named_allowances import NamedAllowances
 from awfproxy.server.places import Places
 from awfproxy.server.tail_mark import TailMark
 
@@ -89,8 +89,7 @@ class LeasedAllowances:
         self.now = now
         self.monotonic = monotonic
         self.all: dict[tuple[Scope, Unit], LeasedAllowance] = {}
-        #: by port, then by kind and name of the scope
-        self._named: dict[str, dict[tuple[str, str], LeasedAllowance]] = {}
+        self._named = NamedAllowances()
         self._leases: list[Lease] = []
         self._places = Places(instance, open_holdings)
         self._made_anew = 0
@@ -104,25 +103,16 @@ class LeasedAllowances:
         self._failed = False
 
     def of(self, port: str, user: str | None, feature: str) -> tuple[Allowance, ...]:
-        by_name = self._named.get(port)
-        if by_name is None:
-            return ()
-        found = [by_name["port", ""]] if ("port", "") in by_name else []
-        if user is not None and (theirs := by_name.get(("user", user))) is not None:
-            found.append(theirs)
-        listed = by_name.get(("feature", feature)) or by_name.get(("feature", OTHER_FEATURES))
-        if listed is not None:
-            found.append(listed)
-        return tuple(found)
+        return self._named.of(port, user, feature)
 
     def set_budgets(self, budgets: Mapping[Scope, Budget]) -> None:
         """From now on these hold; others are off, and no call passes them."""
         for scope in {scope for scope, _ in self.all} - budgets.keys():
             self.set_budget(scope, Budget(period=self.all[scope, "tokens"].budget.period))
-            self._named[scope.port].pop((scope.kind, scope.name), None)
+            self._named.forget(scope)
         for scope, budget in budgets.items():
             self.set_budget(scope, budget)
-            self._named.setdefault(scope.port, {})[scope.kind, scope.name] = self.all[scope, "tokens"]
+            self._named.name(scope, self.all[scope, "tokens"])
 
     def set_budget(self, scope: Scope, budget: Budget) -> None:
         """From now on this budget holds for the scope."""
@@ -135,7 +125,7 @@ class LeasedAllowances:
             dollars = None if unit == "usd" else self.all[scope, "usd"]
             allowance = self.all[scope, unit] = LeasedAllowance(scope, budget, self, unit, dollars)
             if unit == "tokens":
-                self._named.setdefault(scope.port, {})[scope.kind, scope.name] = allowance
+                self._named.name(scope, allowance)
         elif allowance.budget != budget:
             allowance.change(budget)
             for lease in allowance.leases:
@@ -212,8 +202,7 @@ class LeasedAllowances:
             if not isinstance(grant, LedgerUnavailable) and lease.agree(told, grant, expires_at):
                 lease.known, lease.recount = True, False
             else:
-                lease.recount = True  # perhaps it was done, and calls end until it is tried again
-                lease.forgotten(self._handed())
+                lease.forgotten(self._handed())  # perhaps it was done, and calls end until it is tried again
 
         self._do(
             [lease],

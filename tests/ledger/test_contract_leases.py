@@ -40,7 +40,8 @@ def test_nothing_is_known_of_a_window_nobody_asked_for(ledger: Ledger) -> None:
     assert ledger.windows(NOW) == []
     assert ledger.release_lost(PORT) is None
     ledger.recount(PORT, "host-a")
-    assert ledger.windows(NOW) == []
+    ledger.review(PORT, "host-a", last=True)
+    assert ledger.windows(NOW) == ledger.in_doubt("host-a") == []
 
 
 def test_a_piece_fits_exactly_or_not_at_all(borrow: Borrower) -> None:
@@ -306,6 +307,61 @@ def test_rows_that_others_may_have_are_counted_rather_twice_than_not(ledger: Led
     assert borrow.standing.committed == 240 + 100
 
 
+def test_what_was_counted_twice_is_taken_back_once_it_is_known(ledger: Ledger, borrow: Borrower) -> None:
+    """When holders have told that rows show it; never more than rows leave uncovered, and what comes later is theirs."""
+    borrow(B, 100)
+    ledger.record([row(1, 40), row(2, 200), row(3, 7, instance="host-b")])
+    ledger.recount(PORT, "host-a")
+    assert (borrow.standing.committed, borrow.standing.used) == (240 + 100, 0)
+    assert (ledger.in_doubt("host-a"), ledger.in_doubt("host-b")) == ([PORT], [])
+    ledger.record([row(4, 20)])
+    ledger.heartbeat(B, [Held(PORT, 100, 60, 0, shown=40)], NOW, LATER)
+    ledger.review(PORT, "host-a", last=False)
+    assert borrow.standing.committed == 220 + 100
+    ledger.heartbeat(B, [Held(PORT, 100, 60, 0, shown=60)], NOW, LATER)
+    ledger.review(PORT, "host-a", last=False)
+    assert borrow.standing.committed == 200 + 100
+    ledger.record([row(5, 40)])
+    ledger.review(PORT, "host-a", last=False)
+    assert borrow.standing.committed == 200 + 100
+    assert ledger.in_doubt("host-a") == [PORT]
+    ledger.review(PORT, "host-a", last=True)
+    assert (borrow.standing.committed, borrow.standing.used) == (200 + 100, 200 + 60)
+    ledger.close_lease(B, held(100, 100))
+    assert ledger.in_doubt("host-a") == []
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 200 + 100
+
+
+def test_what_a_lease_that_ended_had_spent_was_not_uncovered(ledger: Ledger, borrow: Borrower) -> None:
+    """It is covered then, and what was counted twice comes back; a second doubt adds to the first."""
+    borrow(A, 100)
+    borrow(B, 100)
+    ledger.record([row(1, 60)])
+    ledger.recount(PORT, "host-a")
+    ledger.record([row(2, 30)])
+    ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 90 + 200
+    ledger.settle_dead(A, [held(100, 60)], NOW)
+    ledger.close_lease(B, held(100, 20))
+    ledger.review(PORT, "host-a", last=False)
+    assert borrow.standing.committed == 10 + 60 + 20
+    assert ledger.in_doubt("host-a") == []
+
+
+def test_what_is_in_doubt_is_decided_before_lost_tokens_are_released(ledger: Ledger, borrow: Borrower) -> None:
+    """Or these would come back for those that were counted twice, and so would they."""
+    borrow(A, 100)
+    borrow(B, 100)
+    ledger.record([row(1, 60)])
+    ledger.recount(PORT, "host-a")
+    ledger.give_up(A)
+    ledger.close_lease(B, held(100, 60))
+    assert ledger.release_lost(PORT) == Release(PORT, 100, 0)
+    assert borrow.standing.committed == 60
+    assert ledger.in_doubt("host-a") == []
+
+
 def test_an_installation_makes_up_for_its_own_calls_only(ledger: Ledger, borrow: Borrower) -> None:
     """Rows and leases of others may be of different moments: it is nobody's affair but theirs."""
     ledger.record([row(1, 300), row(2, 30, instance="host-b")])
@@ -421,6 +477,8 @@ def test_a_window_that_was_not_watched_is_counted_again(ledger: Ledger, borrow: 
     ledger.recount(PORT, "host-a")
     assert borrow.standing.committed == 550
     ledger.recount(PORT, "host-a")
+    assert borrow.standing.committed == 550
+    ledger.review(PORT, "host-a", last=False)
     assert borrow.standing.committed == 550
     borrow(B, 300)
     ledger.close_lease(B, held(300, 300))

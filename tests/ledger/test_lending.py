@@ -80,11 +80,13 @@ class Lending(RuleBasedStateMachine):
             process.until = until
             assert grant.fits == (process.free >= need)
 
-    @rule(holder=holders, arrives=st.booleans())
-    def beat(self, holder: Holder, arrives: bool) -> None:
+    @rule(holder=holders, arrives=st.booleans(), shown=st.booleans())
+    def beat(self, holder: Holder, arrives: bool, shown: bool) -> None:
         process = self.process(holder)
         if process is None:
             return
+        if shown:
+            process.held = structs.replace(process.held, shown=process.held.spent)
         until = self.now + LEASE
         grant = self.account.beat(holder, process.held, self.now, until)
         if not grant.known:
@@ -207,6 +209,17 @@ class Lending(RuleBasedStateMachine):
         assert uncovered - self.twice <= more <= uncovered + untold
         self.twice += more
         self.untold[instance] = 0
+
+    @rule(instance=st.sampled_from(HOSTS), last=st.booleans())
+    def review(self, instance: str, last: bool) -> None:
+        """Takes back what was counted twice, and nothing else."""
+        if any(holder.instance == instance for holder in self.dead):
+            return
+        before = self.account.committed
+        self.account.review(instance, self.used[instance] - self.unrecorded[instance], last)
+        assert 0 <= before - self.account.committed <= self.twice
+        self.twice -= before - self.account.committed
+        assert last <= (instance not in self.account.doubtful)
 
     @invariant()
     def never_over_the_cap(self) -> None:

@@ -116,7 +116,7 @@ def test_accounts_of_the_third_version_know_what_their_rows_are(sql_ledger: SqlL
             insert = text(f"INSERT INTO ai_usage_ledger ({columns}) VALUES ({values})")
             connection.execute(insert, {name: getattr(each, name) for name in names})
         upgrade(connection)
-        found = connection.exec_driver_sql("SELECT * FROM covered_tokens ORDER BY window_id, instance").all()
+        found = connection.exec_driver_sql("SELECT window_id, instance, tokens FROM covered_tokens ORDER BY window_id, instance").all()
     connected.dispose()
     assert [tuple(line) for line in found] == [
         (1, "host-a", 130 - 40), (1, "host-b", 8),

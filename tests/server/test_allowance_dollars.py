@@ -104,6 +104,10 @@ def test_a_cap_that_is_off_for_a_while_knows_afterwards_what_was_used(clock: Clo
     process.allowances.set_budget(PORT, with_dollars(1))
     process.turn(2)
     assert taken(usd, clock, 1) is not None
+    assert taken(usd, clock, 600_000) is None
+    assert usd.lease is not None
+    ledger.review(usd.lease.window, "host", last=True)  # as its bookkeeper does
+    process.turn(2)
     assert usd.standing(clock.seconds()).used == 400_000
 
 

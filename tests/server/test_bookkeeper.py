@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from twisted.internet.task import Clock
 
 from awfproxy.core.windows import DAY
+from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Held, Holder, Position, Window
 from awfproxy.ledger.memory import MemoryLedger
-from awfproxy.ledger.rows import UNPRICED, row_of
-from awfproxy.server.bookkeeper import EXPIRE_EVERY, FORGET_AFTER, LOOK_SECONDS, PAUSE_SECONDS, Bookkeeper
+from awfproxy.ledger.rows import UNPRICED, Row, row_of
+from awfproxy.server.bookkeeper import (
+    DOUBT_EVERY,
+    DOUBT_SECONDS,
+    EXPIRE_EVERY,
+    FORGET_AFTER,
+    LOOK_SECONDS,
+    PAUSE_SECONDS,
+    Bookkeeper,
+)
 from awfproxy.server.holdings_file import HoldingsFile, dead
 from awfproxy.server.journal_tail import Batch, Tail
 from awfproxy.server.tail_mark import SIZE, TailMark
@@ -264,6 +273,53 @@ def test_a_restored_copy_is_not_what_the_mark_spoke_of(stage: Stage, monkeypatch
     assert stage.mark.at > at
     assert made == [TODAY]
     assert copy.used("p", 0, 2**40) == 101
+
+
+def test_a_batch_whose_answer_got_lost_is_no_other_ledger(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was recorded, and nothing is to be made up for: what it has is of leases that live."""
+    append(stage.path, 100)
+    stage.keeper.start()
+    stage.turn(1)
+    made = recounts(stage, monkeypatch)
+    record = stage.ledger.record
+
+    def records(rows: Sequence[Row], position: Position | None = None) -> int:
+        record(rows, position)
+        raise LedgerUnavailable("the connection broke")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stage.ledger, "record", records)
+        append(stage.path, 200, 300)
+        stage.turn(0.6)
+    append(stage.path, 400)
+    stage.turn(2)
+    assert stage.used == 100 + 200 + 300 + 400 + 4
+    assert stage.keeper.recorded == 4
+    assert made == []
+
+
+def test_what_rows_show_of_leases_that_live_is_not_counted_twice_for_long(stage: Stage) -> None:
+    """Holders tell it with their next beats; and what is left after some seconds is decided."""
+    holder = Holder("host", 1)
+    stage.ledger.record([], Position("host", "file", 1))
+    stage.ledger.join(holder, Held(TODAY, 0, 0, 0), now=START, expires_at=START + 300, recount=False)
+    append(stage.path, 100, 200)
+    stage.keeper.start()
+    stage.turn(1)
+
+    def committed(spent: int, shown: int, seconds: float) -> int:
+        held = Held(TODAY, spent, spent, 0, shown)
+        stage.ledger.heartbeat(holder, [held], stage.clock.seconds(), START + 300)
+        stage.turn(seconds)
+        standing = stage.ledger.window(TODAY, stage.clock.seconds())
+        assert standing is not None
+        return standing.committed
+
+    assert committed(101, 0, 0.1) == 101 + 302
+    assert committed(101, 101, 2 * DOUBT_EVERY) == 302
+    assert stage.ledger.in_doubt("host") == [TODAY]
+    assert committed(101, 101, DOUBT_SECONDS) == 302
+    assert stage.ledger.in_doubt("host") == []
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -5,6 +5,7 @@ The law at the end knows the truth: every call of every process, let in by a bud
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
@@ -17,8 +18,10 @@ from twisted.internet.task import Clock
 
 from awfproxy.core.budgets import Budget
 from awfproxy.core.windows import DAY, window_end, window_start
-from awfproxy.ledger.facts import Grant, Held, Holder, Standing, Window
+from awfproxy.ledger.errors import LedgerUnavailable
+from awfproxy.ledger.facts import Position, Standing, Window
 from awfproxy.ledger.memory import MemoryLedger
+from awfproxy.ledger.rows import Row
 from awfproxy.server.allowance import Answer, Reservation
 from awfproxy.server.lease import Checkpoint
 from awfproxy.server.leased_allowance import LeasedAllowance
@@ -387,23 +390,17 @@ CHANGES: dict[str, Budget] = {
 }
 
 
-class WatchedLedger(MemoryLedger):
-    """Knows when accounts made up with rows."""
+class BreakingLedger(MemoryLedger):
+    """Its connection may break when rows were recorded, before anybody is told so."""
 
-    def __init__(self, clock: Clock) -> None:
-        super().__init__()
-        self.clock = clock
-        #: and of which installation
-        self.recounts: list[tuple[float, str]] = []
+    breaks = 0
 
-    def join(self, holder: Holder, held: Held, *, now: float, expires_at: float, recount: bool) -> Grant:
-        if recount:
-            self.recounts.append((self.clock.seconds(), holder.instance))
-        return super().join(holder, held, now=now, expires_at=expires_at, recount=recount)
-
-    def recount(self, window: Window, instance: str) -> None:
-        self.recounts.append((self.clock.seconds(), instance))
-        super().recount(window, instance)
+    def record(self, rows: Sequence[Row], position: Position | None = None) -> int:
+        added = super().record(rows, position)
+        if rows and self.breaks:
+            self.breaks -= 1
+            raise LedgerUnavailable("the connection broke")
+        return added
 
 
 class Call:
@@ -418,28 +415,22 @@ class Call:
 class Counting(RuleBasedStateMachine):
     """Two hosts, one of them with two workers: budgets change, processes die, the ledger is lost or restored.
 
-    In the end the accounts have at least what was used, and where nothing is lost, no more but what the workers of the
-    same host used in the seconds before its account made up with rows.
+    In the end the accounts have at least what was used, and where no ledger was lost, no more.
     """
-
-    #: seconds for which figures of a worker may be old when an account makes up with rows: a beat to have a checkpoint
-    #: taken, one to have it passed, one to tell it, and the rounds of the bookkeeper between
-    STALE = 4.0
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
         self.clock.advance(START + 3600)
-        self.first = WatchedLedger(self.clock)
-        self.ledger: MemoryLedger = self.first
-        self.copies: list[MemoryLedger] = []
+        self.ledger = BreakingLedger()
+        self.copies: list[BreakingLedger] = []
         self.hosts = [Host(self.ledger, self.clock, name) for name in ("a", "b")]
         self.graves = patch("awfproxy.server.bookkeeper.dead", self.found)
         self.graves.start()
         self.processes: list[Process] = []
         self.running: list[Call] = []
-        #: when calls ended, and where, and what they used
-        self.ended: list[tuple[float, str, int]] = []
+        #: by calls that ended, all together
+        self.used = 0
         #: what was used by calls that left no record, in the window that had reserved for them
         self.unrecorded: dict[Window, int] = {}
         #: no ledger but the first has been there
@@ -456,7 +447,7 @@ class Counting(RuleBasedStateMachine):
         self.processes = [self.new(self.hosts[number]) for number in (0, 0, 1)]
 
     def new(self, host: Host, change: str = "day") -> Process:
-        """A process, counted when it has an account make up with rows."""
+        """A process."""
         made = Process(self.ledger, self.clock, {PORT: CHANGES[change]}, host=host)
         made.turn(0.1)
         return made
@@ -490,12 +481,7 @@ class Counting(RuleBasedStateMachine):
         call = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         used = int(call.reservation.amount * share) or uncovered
         call.process.settle(tokens(call.process), call.reservation, used, call.admitted)
-        self.count(call, used)
-
-    def count(self, call: Call, used: int) -> None:
-        """A call has ended now."""
-        assert call.process.host is not None
-        self.ended.append((self.clock.seconds(), call.process.host.instance, used))
+        self.used += used
 
     @rule(seconds=st.sampled_from([0.0, 0.05, 0.3, 1.0, 3.0, 20.0]))
     def wait(self, seconds: float) -> None:
@@ -538,9 +524,14 @@ class Counting(RuleBasedStateMachine):
         self.one_ledger = False  # a lease may then join again, and begin anew
 
     @rule()
+    def break_off(self) -> None:
+        """The connection, as rows are recorded next."""
+        self.ledger.breaks = 1
+
+    @rule()
     def lose(self) -> None:
         """The ledger, for all: with it what was lost."""
-        self.other(MemoryLedger())
+        self.other(BreakingLedger())
         for process in self.processes:
             process.thread.vanish(self.ledger)
         for host in self.hosts:
@@ -549,7 +540,7 @@ class Counting(RuleBasedStateMachine):
     @rule()
     def copy(self) -> None:
         """It is saved."""
-        saved, made = self.ledger, MemoryLedger()
+        saved, made = self.ledger, BreakingLedger()
         for name in ("_rows", "_positions", "_settings", "_accounts", "_settled"):
             setattr(made, name, deepcopy(getattr(saved, name)))
         self.copies.append(made)
@@ -562,7 +553,7 @@ class Counting(RuleBasedStateMachine):
         for thread in [each.thread for each in self.processes] + [each.thread for each in self.hosts]:
             thread.ledger, thread._next = self.ledger, None
 
-    def other(self, ledger: MemoryLedger) -> None:
+    def other(self, ledger: BreakingLedger) -> None:
         """Another ledger."""
         self.ledger = ledger
         self.unrecorded.clear()
@@ -592,25 +583,16 @@ class Counting(RuleBasedStateMachine):
         self.settle_down("day")
         for call in self.running:
             call.process.settle(tokens(call.process), call.reservation, call.reservation.amount, call.admitted)
-            self.count(call, call.reservation.amount)
+            self.used += call.reservation.amount
         for window, change in ((TODAY, "day"), (MONTH, "month")):
             self.settle_down(change)
-            used = sum(tokens for *_, tokens in self.ended) + self.unrecorded.get(window, 0)
+            used = self.used + self.unrecorded.get(window, 0)
             account = standing(self.ledger, window)
             assert used <= account.used, f"{window.period}: {account.used} are counted of {used}"
             if self.one_ledger:
                 assert account.reserved == 0
-                most = sum(tokens for *_, tokens in self.ended) + account.lost + self.twice()
+                most = self.used + account.lost
                 assert account.used <= most, f"{window.period}: {account.used} are counted of {used}"
-
-    def twice(self) -> int:
-        """What may be counted twice."""
-        recounts = self.first.recounts
-        return sum(
-            used
-            for at, instance, used in self.ended
-            if any(instance == where and at <= each <= at + self.STALE for each, where in recounts)
-        )
 
 
 TestCounting = Counting.TestCase
