@@ -243,6 +243,19 @@ class Books:
         if kept is None:
             log.error("{file} in state_dir is damaged: budgets are not known before the ledger is reached", file=NAME)
 
+    def opening(self) -> bool:
+        """Whether a budget that is on cannot be spent yet, and soon can, as far as is known; asking hastens it."""
+        allowances = self.allowances
+        if allowances is None or not self._thread.running or self._thread.trouble is not None:
+            return False
+        if not self.known:
+            return True
+        if allowances.trouble is not None or allowances.defect is not None or allowances.waits_for_others:
+            return False
+        leases = [each.lease for each in allowances.all.values() if each.cap.enabled and each.lease is not None]
+        # all of them are asked, not up to the first that is not ready: it brings each of them further
+        return bool([lease for lease in leases if not allowances.ready(lease)])
+
     def stop(self) -> Deferred[None]:
         """Give leases back, record the last rows, close the ledger: after the journal has written its last."""
         return Deferred.fromCoroutine(self._stop())

@@ -53,6 +53,8 @@ class Entrance:
         self.calls: dict[Call, None] = {}
         self.works = shared.works(settings.name)
         self.closed = False
+        #: no new call is taken: it is closed, or the service stops
+        self.draining = False
         #: with which calls begin
         self.port = Port(settings, service, self)
         self.port.admission.take_effect()
@@ -74,11 +76,6 @@ class Entrance:
         self.port.tally.closed_for_others += 1
 
     @property
-    def draining(self) -> bool:
-        """No new call is taken."""
-        return self.closed or self.shared.draining
-
-    @property
     def over(self) -> bool:
         """It is closed, and nothing is left of it."""
         return self.closed and not self.clients and not self.calls and not self._left
@@ -93,7 +90,7 @@ class Entrance:
 
     def take(self, port: Port) -> None:
         """New calls begin with this; a closed entrance is open again."""
-        self.closed = False
+        self.closed = self.draining = False
         before, self.port = self.port, port
         port.admission.take_effect()
         self.guests.keep_within(port.settings.max_connections)
@@ -154,6 +151,7 @@ class Entrance:
 
     def drain(self) -> None:
         """Take no more calls; connections without one are closed."""
+        self.draining = True
         for client in list(self.clients):
             client.drain()
 

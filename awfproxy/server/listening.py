@@ -55,8 +55,8 @@ class Listening:
         for port in ports:
             self._places[port.name] = _Place(port.listen, open_listening(port.listen))
 
-    def start(self) -> None:
-        """Accept calls.
+    def open(self) -> None:
+        """Open all that `start` needs; where only Twisted knows how to listen, calls are accepted from now on.
 
         :raises ListenError: an endpoint string that only Twisted knows cannot be listened on, or certificates cannot be
             read any more
@@ -65,6 +65,10 @@ class Listening:
             if place.kept is None:
                 place.listener = self._slowly(name, place.endpoint)
             place.certificates = certificates_of(place.endpoint, self._monotonic)
+
+    def start(self) -> None:
+        """Accept calls."""
+        for name, place in self._places.items():
             self._accept(name, place)
 
     def prepare(self, wanted: Sequence[PortSettings]) -> tuple[Callable[[], None], Callable[[], None]]:

@@ -80,7 +80,7 @@ class Port:
         self.calls = entrance.calls
         #: what goes on in the background
         self.works = entrance.works
-        self._entrance = entrance
+        self.entrance = entrance
         if before is not None and not before.pool.closed and _way(before.settings) == _way(settings):
             self.pool, self._no_usage = before.pool, before._no_usage
         else:
@@ -120,11 +120,6 @@ class Port:
             credential_header=None if header is None else header.encode("ascii"),
         )  # fmt: skip
 
-    @property
-    def draining(self) -> bool:
-        """No new call is taken."""
-        return self._entrance.draining
-
     # -- requests
 
     def foreign(self, head: RequestHead) -> Refusal | None:
@@ -133,11 +128,11 @@ class Port:
 
     def local_answer(self, head: RequestHead, route: Route) -> bytes | None:
         """The whole answer to what the proxy answers itself."""
-        return self._entrance.local(route.bare) if head.method == b"GET" else None
+        return self.entrance.local(route.bare) if head.method == b"GET" else None
 
     def objection(self, head: RequestHead, route: Route) -> Refusal | None:
         """Why this request is not taken."""
-        if self.draining:
+        if self.entrance.draining:
             return refusals.draining()
         if b"upgrade" in head.fields and wants_websocket(head):
             return refusals.upgrade_not_supported()

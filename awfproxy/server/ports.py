@@ -77,6 +77,7 @@ class Ports:
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = reactor
         self._emptied: Deferred[None] | None = None
+        self._draining = False
         self._patient = True
         self._hurried = False
         self._look = Looks()
@@ -171,7 +172,7 @@ class Ports:
         return {
             "version": __version__,
             "transports": self.shared.network.name,
-            "draining": self.shared.draining,
+            "draining": self._draining,
             "ports": {port.name: port.reflect() for port in self.ports if not port.closed},
         }
 
@@ -209,7 +210,7 @@ class Ports:
             listener.close()
         if any(client.call is None and not client.closing for port in self.ports for client in port.clients):
             await deferLater(self.reactor, LAST_REQUESTS, lambda: None)
-        shared.draining = True
+        self._draining = True
         for port in self.ports:
             port.drain()
         running = self._running()  # clients that are still being sent an answer among them

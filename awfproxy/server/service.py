@@ -1,7 +1,7 @@
 """The service of a process that serves alone: what starts, in which order, and how it stops.
 
 Start: sockets are bound first (a taken one ends the start), then `state_dir` is locked, then the journal opens its
-files, then calls are accepted.
+files, then calls are accepted, once the budgets can be spent (`start_wait`).
 Stop: ports and journal as `ports` says; the admin listener goes last, so that a drain can be watched.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import txaio
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
 
 from awfproxy import __version__
 from awfproxy.core.settings import Settings
@@ -32,6 +33,7 @@ from awfproxy.server.ports import Ports, allow_files
 from awfproxy.server.reloading import Reloading, Source
 from awfproxy.server.service_controls import ServiceControls
 from awfproxy.server.shared import Shared
+from awfproxy.server.start_wait import StartWait
 from awfproxy.server.unfinished import unfinished
 from awfproxy.state.installation import installation_id
 from awfproxy.state.service_lock import ServiceLock
@@ -57,6 +59,7 @@ class ProxyService(Service):
         self._alerts = open_alerts(settings, reactor, time.time)
         self._lock = ServiceLock(settings.service.state_dir)
         self._listening = Listening(reactor, self._ports)
+        self._wait = StartWait(self._books.opening, self._accept, self._cannot_accept, reactor)
         self._reloading = Reloading(source, self, reactor, time.time)
         #: 1 if records were lost at the end
         self.exit_status = 0
@@ -83,7 +86,7 @@ class ProxyService(Service):
         )  # fmt: skip
 
     def startService(self) -> None:
-        """Open the files and accept calls.
+        """Open the files, and accept calls as soon as may be.
 
         :raises KeptFileError: another service has ``state_dir``, or a file in it cannot be read or made
         :raises ListenError: an endpoint string that only Twisted knows cannot be listened on, or the admin socket is
@@ -105,12 +108,21 @@ class ProxyService(Service):
         if self._admin is not None:
             self._admin.startService()
         self._admin_socket.start()
-        self._listening.start()
+        self._listening.open()
         shared.health.watch("configuration", self._reloading.condition)
         shared.health.watch("keys", self._reloading.keys.condition)
         self._reloading.start()
-        shared.health.state = READY
-        announce(self.settings, shared.network.name)
+        self._wait.start()
+
+    def _accept(self) -> None:
+        self._listening.start()
+        self._shared.health.state = READY
+        announce(self.settings, self._shared.network.name)
+
+    def _cannot_accept(self, failure: Failure) -> None:
+        log.failure("awfproxy cannot start", failure=failure)
+        self.exit_status = 1
+        self.reactor.stop()
 
     def _remember_work(self) -> None:
         """What went on in the background when the process before this one ended."""
@@ -142,6 +154,7 @@ class ProxyService(Service):
 
     def _take_over(self, change: Change) -> None:
         settings = change.settings
+        self._wait.end()  # nobody waits for what other settings may not need; and listeners are exchanged, not begun
         listen, undo = self._listening.prepare(settings.ports)
         try:
             use = self._ports.prepare(settings)
@@ -163,6 +176,7 @@ class ProxyService(Service):
         return Standing(health.state, tuple(port.name for port in ports if not port.closed), calls, health.reasons())
 
     async def _stop(self) -> None:
+        self._wait.cancel()
         self._reloading.stop()
         self._listening.close()
         unwritten = await self._ports.stop()

@@ -72,8 +72,6 @@ class Shared:
         self.decoder_memory = DecoderMemory()
         self.house = House()
         self.outbound = Outbound()
-        #: the service is stopping
-        self.draining = False
         #: of a port, when it has none yet
         self.make_works = works
         self.rates = KeptRates(rates)

@@ -51,6 +51,7 @@ from awfproxy.server.shared_memory import Area
 from awfproxy.server.shared_rates import RATES, rates_bytes, shared_rates
 from awfproxy.server.shared_works import TABLE, WORKS, SharedWorks
 from awfproxy.server.sockets import ListenError
+from awfproxy.server.start_wait import StartWait
 from awfproxy.server.totals import Figures, journal_figures
 from awfproxy.state.kept_file import KeptFileError
 
@@ -97,6 +98,7 @@ class Worker:
         self._served: dict[int, dict[str, Listener]] = {}
         #: ports that are not listened on though they should be, and why
         self._deaf: dict[str, str] = {}
+        self._wait = StartWait(self._books.opening, self._started, self._stop_failed, reactor)
         self._telling = LoopingCall(self._each_second)
         self._telling.clock = reactor
         self._stopping = False
@@ -107,7 +109,7 @@ class Worker:
         self.exit_status = 0
 
     def start(self) -> None:
-        """Open the files, and say so."""
+        """Open the files, and say so once the budgets can be spent."""
         adopt(self._reactor, self._socket, self._channel)
         try:
             self._ports.open()
@@ -122,6 +124,9 @@ class Worker:
             self._channel.send(Failed(str(error)))
             self._leave()
             return
+        self._wait.start()
+
+    def _started(self) -> None:
         self._telling.start(TELL_EVERY, now=False)
         self._channel.send(Started())
 
@@ -129,6 +134,7 @@ class Worker:
         """Drain and end; once."""
         if not self._stopping:
             self._stopping = True
+            self._wait.cancel()
             self._channel.send(Serving([]))
             self._close_inherited()
             Deferred.fromCoroutine(self._stop()).addErrback(self._stop_failed)

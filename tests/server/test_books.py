@@ -176,6 +176,37 @@ def test_without_budgets_nothing_is_held(tmp_path: Path) -> Any:
 
 
 @pytest_twisted.inlineCallbacks
+def test_opening_until_budgets_can_be_spent(tmp_path: Path) -> Any:
+    """Then a call reserves at once what it needs; where no budget is on there is nothing to open."""
+    books, allowance = started(tmp_path)
+    assert books.opening()
+    yield until(lambda: not books.opening())
+    assert books.condition() is None and allowance.standing(time.time()).known
+    yield books.stop()
+    (tmp_path / "off").mkdir()
+    books, _ = started(tmp_path / "off", "false")
+    assert not books.opening()
+    yield books.stop()
+
+
+@pytest_twisted.inlineCallbacks
+def test_nothing_opens_without_a_ledger(tmp_path: Path) -> Any:
+    """As soon as it is known that it cannot be reached; where what was stored is not known either, that is looked for."""
+    (tmp_path / "state" / "ledger.db").mkdir(parents=True)
+    books, _ = started(tmp_path)
+    yield until(lambda: not books.opening())
+    assert books.condition() is not None
+    yield books.stop()
+    (tmp_path / "other" / "state").mkdir(parents=True)
+    (tmp_path / "other" / "state" / "budgets.json").write_text("{torn")
+    books, _ = started(tmp_path / "other", "false")
+    assert not books.known and books.opening()
+    yield until(lambda: not books.opening())
+    assert books.known
+    yield books.stop()
+
+
+@pytest_twisted.inlineCallbacks
 def test_stopping_what_was_not_started(tmp_path: Path) -> Any:
     """Is nothing, as often as one likes."""
     from twisted.internet import reactor

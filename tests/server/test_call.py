@@ -467,7 +467,7 @@ def test_bodies_over_the_limit_are_refused_before_they_are_read() -> None:
 def test_while_draining() -> None:
     """503 and close."""
     stage = Stage()
-    stage.shared.draining = True
+    stage.entrance.drain()
     line, _, client = refused(stage, request())
     assert line == b"HTTP/1.1 503 Service Unavailable" and client.half_closed
 
