@@ -20,7 +20,8 @@ from awfproxy.core.counts import Usage
 from awfproxy.core.holdings import WORDS, Holding
 from awfproxy.core.kinds import CHAT
 from awfproxy.core.rates import RateLimits, Rates
-from awfproxy.core.settings import Port, Upstream
+from awfproxy.core.secret import Secret
+from awfproxy.core.settings import Client, Port, Upstream
 from awfproxy.core.settlement import Spent
 from awfproxy.ledger.facts import Window
 from awfproxy.prices.charges import Charges
@@ -29,6 +30,7 @@ from awfproxy.server.admitted import Admitted
 from awfproxy.server.demand import Demand
 from awfproxy.server.lease import Lease
 from awfproxy.server.leased_allowance import LeasedAllowance
+from awfproxy.server.named_allowances import NamedAllowances
 from awfproxy.server.tallies import PortTallies
 from awfproxy.server.tariff import Tariff
 
@@ -73,13 +75,19 @@ def admission(limits: RateLimits, mode: Any, count: int) -> Admission:
         LeasedAllowance(scope, budget, lender, "tokens", LeasedAllowance(scope, budget, lender, "usd"))
         for scope in SCOPES[:count]
     )
+    named = NamedAllowances()
+    for each in allowances:
+        named.name(each.scope, each)
     tariff = Tariff(Clock(), time.time)
     charges = Charges(None, time.monotonic)
     tariff.look_up = lambda provider, model, at, found: found(charges.rate(provider, model, at))
     tariff.ask("openai", MODEL, lambda rate: None)
-    port = Port(name="main", listen="", provider="openai", upstream=Upstream("http", "u", 80), limits=limits)
+    client = Client(name="alice", key=Secret("alice-0123456789ab"), user="alice")
+    port = Port(
+        name="main", listen="", provider="openai", upstream=Upstream("http", "u", 80), limits=limits, clients=(client,)
+    )
     return Admission(
-        port, lambda port, user, feature: allowances, lambda port, user, limits: Rates(limits),
+        port, named.of, lambda port, user, limits: Rates(limits),
         PortTallies("main", "openai"), tariff, clock=Clock(), monotonic=time.monotonic, wall=time.time, wait=2.0,
         soft_cap_passed=lambda allowance, standing: None,
     )  # fmt: skip
@@ -91,7 +99,7 @@ def measure(port: Admission) -> tuple[float, float]:
     clock: Callable[[], float] = time.perf_counter
     for _ in range(CALLS):
         begin = clock()
-        demand = Demand(None, "chat", CHAT, MODEL, BODY, len(BODY), len(BODY), 100)
+        demand = Demand("alice", "chat", CHAT, MODEL, BODY, len(BODY), len(BODY), 100)
         decision = port.ask(demand, print)
         decided = clock()
         assert isinstance(decision, Admitted)

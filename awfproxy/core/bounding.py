@@ -18,9 +18,10 @@ from msgspec import UNSET, Raw
 
 from awfproxy.core.bounding_members import (
     ARRAY,
-    FORBIDDING,
     OBJECT,
     Body,
+    Conversation,
+    Part,
     Slot,
     Unbounded,
     answers,
@@ -55,21 +56,6 @@ class Bounding(msgspec.Struct):
     limit: int | None = None
     #: answers that are generated: choices, candidates, one for each prompt
     answers: int = 1
-
-
-class _Part(msgspec.Struct):
-    """A message, an item or a part: what of them can forbid a bound."""
-
-    type: Slot = UNSET
-    role: Slot = UNSET
-    content: Slot = UNSET
-    parts: Slot = UNSET
-    output: Slot = UNSET
-    audio: Slot = UNSET
-    images: Slot = UNSET
-    encrypted: Slot = msgspec.field(name="encrypted_content", default=UNSET)
-    image_url: Slot = UNSET
-    source: Slot = UNSET
 
 
 class _Untyped(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,8 +107,8 @@ class _UntypedTool(msgspec.Struct, forbid_unknown_fields=True):
     function: Slot = UNSET
 
 
-_part = msgspec.json.Decoder(_Part).decode
-_parts = msgspec.json.Decoder(list[_Part]).decode
+_part = msgspec.json.Decoder(Part).decode
+_parts = msgspec.json.Decoder(list[Part]).decode
 _untyped = msgspec.json.Decoder(_Untyped).decode
 _inner = msgspec.json.Decoder(_Inner).decode
 _tool = msgspec.json.Decoder(_Tool).decode
@@ -149,6 +135,8 @@ _TEXTS: Final = frozenset(
 _CLIENT_TOOLS: Final = frozenset(("function", "custom", "local_shell", "apply_patch"))
 #: and beginnings of those whose types have a date (Anthropic's; their prompts are some hundred tokens each)
 _DATED_TOOLS: Final = ("bash_", "text_editor_", "memory_", "computer_")
+#: first bytes of what holds parts; texts and numbers are bounded by their bytes
+_HOLDING: Final = frozenset((ARRAY, OBJECT))
 _PICTURE_URL: Final = b'"data:image/'
 
 #: what stands where no type is said: a message; an item of the Responses API's input, which is a message if it has a
@@ -172,26 +160,40 @@ def bounding(body: bytes, kind: str, *, any_server: bool = False) -> Bounding:
     return found
 
 
-def _look(found: Bounding, body: Body, kind: str, any_server: bool) -> None:
-    for name, slot in zip(FORBIDDING, msgspec.structs.astuple(body), strict=False):
-        if slot is not UNSET and said(slot):
-            raise Unbounded(name)
+def _look(found: Bounding, body: Body | Conversation, kind: str, any_server: bool) -> None:
+    forbidding = body.forbidding()
+    if forbidding is not None:
+        raise Unbounded(forbidding)
     if speaks_or_draws(body):
         raise Unbounded("modalities")
     found.limit = limit(body, kind, any_server)
     found.answers = answers(body, kind)
     for slot in (body.tools, body.tool_config):
-        if said(slot):
+        if slot is not UNSET and said(slot):
             _look_at_tools(found, slot)
-    for slot in (body.messages, body.contents, body.inputs, body.content, body.requests):
-        _look_at(found, slot, DEPTH_MAX, "message")
-    _look_at(found, body.input, DEPTH_MAX, "item")
+    for messages in (body.messages, body.contents, body.inputs, body.content, body.requests):
+        if messages is not UNSET:
+            _look_at_all(found, messages, "message")
+    if body.input is not UNSET:
+        _look_at_all(found, body.input, "item")
     for slot in (body.system, body.instructions, body.system_instruction, body.gemini_system):
-        _look_at(found, slot, DEPTH_MAX)
-    if first_byte(body.prompt) == OBJECT:
+        if slot is not UNSET:
+            _look_at(found, slot, DEPTH_MAX)
+    if body.prompt is not UNSET and first_byte(body.prompt) == OBJECT:
         raise Unbounded("prompt")  # stored at the provider
+    if body.reasoning is UNSET:
+        return
     if first_byte(body.reasoning) == OBJECT and _inner(raw_of(body.reasoning)).mode is not UNSET:
         raise Unbounded("reasoning.mode")  # several models think, and read what the others thought
+
+
+def _look_at_all(found: Bounding, messages: Raw | list[Part], place: _Place) -> None:
+    """Look at all messages or items."""
+    if isinstance(messages, list):
+        for each in messages:
+            _look_at_one(found, each, None, DEPTH_MAX - 1, place)
+    else:
+        _look_at(found, messages, DEPTH_MAX, place)
 
 
 def _look_at(found: Bounding, slot: Slot, depth: int, place: _Place = "part") -> None:
@@ -221,7 +223,7 @@ def _look_at(found: Bounding, slot: Slot, depth: int, place: _Place = "part") ->
         _look_at_one(found, part, None if raws is None else raws[at], depth - 1, place)
 
 
-def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, place: _Place) -> None:
+def _look_at_one(found: Bounding, part: Part, raw: Raw | None, depth: int, place: _Place) -> None:
     """
     :param raw: the whole of it; None: it is a message, or has a type
     """
@@ -236,15 +238,20 @@ def _look_at_one(found: Bounding, part: _Part, raw: Raw | None, depth: int, plac
     elif place == "part" and part.parts is UNSET:
         _look_at_untyped(found, raw_of(UNSET if raw is None else raw), depth)
         return
-    for slot, name in ((part.audio, "audio"), (part.images, "images")):
-        if slot is not UNSET and said(slot):
-            raise Unbounded(name)
-    for slot in (part.content, part.parts, part.output):
-        if slot is not UNSET:
-            _look_at(found, slot, depth)
+    if part.audio is not UNSET and said(part.audio):
+        raise Unbounded("audio")
+    if part.images is not UNSET and said(part.images):
+        raise Unbounded("images")
+    content = part.content
+    if content is not UNSET and memoryview(content)[0] in _HOLDING:
+        _look_at(found, content, depth)
+    if part.parts is not UNSET:
+        _look_at(found, part.parts, depth)
+    if part.output is not UNSET:
+        _look_at(found, part.output, depth)
 
 
-def _look_at_typed(found: Bounding, part: _Part, kind: str, depth: int) -> None:
+def _look_at_typed(found: Bounding, part: Part, kind: str, depth: int) -> None:
     if kind in _TEXTS or kind == "tool_result":
         return  # its content is looked at by the caller
     if kind in ("image_url", "input_image") and part.image_url is not UNSET:

@@ -71,10 +71,7 @@ else:
         @classmethod
         def _missing_(cls, value: object) -> Number:
             _given.count()
-            number = int.__new__(cls, value)
-            number._name_ = "GIVEN"
-            number._value_ = int(value)
-            return number
+            return int.__new__(cls, value)
 
 
 Given = Number | UnsetType | None
@@ -103,10 +100,25 @@ class Limits(msgspec.Struct):
 Configuration = Limits | UnsetType | None
 
 
-class Body(msgspec.Struct):
-    """A request of any API."""
+class Part(msgspec.Struct):
+    """A message, an item or a part: what of them can forbid a bound."""
 
-    # what forbids a bound, whatever its value: the members up to `messages`
+    type: Slot = UNSET
+    role: Slot = UNSET
+    content: Slot = UNSET
+    parts: Slot = UNSET
+    output: Slot = UNSET
+    audio: Slot = UNSET
+    images: Slot = UNSET
+    encrypted: Slot = msgspec.field(name="encrypted_content", default=UNSET)
+    image_url: Slot = UNSET
+    source: Slot = UNSET
+
+
+class Members(msgspec.Struct):
+    """The members of a request of any API, but for its messages."""
+
+    # what forbids a bound, whatever its value: the members up to `system`
     previous_response_id: Slot = UNSET
     previous_interaction_id: Slot = UNSET
     conversation: Slot = UNSET
@@ -129,16 +141,13 @@ class Body(msgspec.Struct):
     images: Slot = UNSET
     image: Slot = UNSET
     # and what is looked into
-    messages: Slot = UNSET
     system: Slot = UNSET
-    input: Slot = UNSET
     # embeddings: Cohere, Gemini alone and in numbers
     inputs: Slot = UNSET
     content: Slot = UNSET
     requests: Slot = UNSET
     instructions: Slot = UNSET
     prompt: Slot = UNSET
-    contents: Slot = UNSET
     system_instruction: Slot = UNSET
     gemini_system: Slot = msgspec.field(name="systemInstruction", default=UNSET)
     tools: Slot = UNSET
@@ -157,23 +166,52 @@ class Body(msgspec.Struct):
 
     def given(self) -> int:
         """Numbers and configurations that it has, each once."""
-        numbers = [self.max_tokens, self.max_completion_tokens, self.max_output_tokens, self.n, self.best_of]
-        configurations = 0
+        count = 0
+        for number in (self.max_tokens, self.max_completion_tokens, self.max_output_tokens, self.n, self.best_of):
+            if number is not UNSET and number is not None:
+                count += 1
         for each in (self.generation, self.generation_snake, self.inference, self.options):
-            if isinstance(each, Limits):
-                configurations += 1
-                numbers += each.numbers()
-        return configurations + sum(isinstance(number, int) for number in numbers)
+            if each is not UNSET and each is not None:
+                count += 1
+                for number in each.numbers():
+                    if number is not UNSET and number is not None:
+                        count += 1
+        return count
+
+    def forbidding(self) -> str | None:
+        """The name on the wire of a member that forbids a bound; None: there is none."""
+        slots = msgspec.structs.astuple(self)[: len(_FORBIDDING)]
+        if slots == _NONE_OF_THEM:  # nearly always
+            return None
+        return next((name for name, slot in zip(_FORBIDDING, slots, strict=True) if said(slot)), None)
 
 
-_MEMBER_NAMES: Final = tuple(each.encode_name for each in msgspec.structs.fields(Body))
-#: names on the wire of the members of `Body` that forbid a bound
-FORBIDDING: Final = _MEMBER_NAMES[: _MEMBER_NAMES.index("messages")]
+class Body(Members):
+    """A request of any API."""
+
+    messages: Slot = UNSET
+    contents: Slot = UNSET
+    input: Slot = UNSET
+
+
+class Conversation(Members):
+    """A request whose messages are objects, as those of conversations are: they are taken apart in the same pass."""
+
+    messages: list[Part] | UnsetType = UNSET
+    contents: list[Part] | UnsetType = UNSET
+    input: list[Part] | UnsetType = UNSET
+
+
+_MEMBER_NAMES: Final = tuple(each.encode_name for each in msgspec.structs.fields(Members))
+#: names on the wire of the members that forbid a bound
+_FORBIDDING: Final = _MEMBER_NAMES[: _MEMBER_NAMES.index("system")]
+_NONE_OF_THEM: Final = (UNSET,) * len(_FORBIDDING)
 _NOTHING: Final = (b"null", b"false", b"[]", b"{}", b'""')
 NOTHING_MAX: Final = 5
 
 
 _body = msgspec.json.Decoder(Body).decode
+_conversation = msgspec.json.Decoder(Conversation).decode
 _list = msgspec.json.Decoder(list[Raw]).decode
 # a long array as a structure of its first elements: those beyond are skipped, however many there are
 _many = msgspec.json.Decoder(
@@ -182,14 +220,21 @@ _many = msgspec.json.Decoder(
 _text = msgspec.json.Decoder(str).decode
 
 
-def members(body: bytes) -> Body:
+def members(body: bytes) -> Body | Conversation:
     """The members of a body.
 
     :raises Unbounded: a number or configuration is given twice
     :raises msgspec.MsgspecError: it is not an object in JSON, or a number is none
     """
-    found = decoded(body, _counted)
-    if _given.seen != found.given():
+    found: Body | Conversation
+    if len(body) > ALL_SLICED_TO:
+        found = decoded(body, _counted)
+    else:
+        try:
+            found = decoded(body, _counted_conversation)
+        except msgspec.ValidationError:  # texts or numbers are among its messages, or something else is wrong
+            found = decoded(body, _counted)
+    if _given.seen and _given.seen != found.given():
         raise Unbounded("a limit given twice")
     return found
 
@@ -199,7 +244,12 @@ def _counted(body: bytes) -> Body:
     return _body(body)
 
 
-def limit(body: Body, kind: str, any_server: bool = False) -> int | None:
+def _counted_conversation(body: bytes) -> Conversation:
+    _given.seen = 0
+    return _conversation(body)
+
+
+def limit(body: Members, kind: str, any_server: bool = False) -> int | None:
     """The largest limit on the tokens of one answer; None: the body sets none that is sure to be kept.
 
     :param kind: `Kind.name`
@@ -223,11 +273,18 @@ def limit(body: Body, kind: str, any_server: bool = False) -> int | None:
         given = [body.max_tokens, body.max_completion_tokens]
     else:
         given = [body.max_tokens]
-    return max((number for each in given if (number := _number(each)) is not None), default=None)
+    largest: int | None = None
+    for each in given:
+        number = _number(each)
+        if number is not None and (largest is None or number > largest):
+            largest = number
+    return largest
 
 
-def speaks_or_draws(body: Body) -> bool:
+def speaks_or_draws(body: Members) -> bool:
     """Whether answers other than text are asked for, whose tokens no limit is known to bound."""
+    if body.modalities is body.generation is body.generation_snake is UNSET:
+        return False
     slots = [body.modalities]
     for config in (body.generation, body.generation_snake):
         if isinstance(config, Limits):
@@ -235,7 +292,7 @@ def speaks_or_draws(body: Body) -> bool:
     return any(said(slot) and [_text(each).upper() for each in elements(slot)] != ["TEXT"] for slot in slots)
 
 
-def answers(body: Body, kind: str) -> int:
+def answers(body: Members, kind: str) -> int:
     """How many answers are generated: choices, candidates, some for each prompt."""
     if kind == "generateContent":
         counts = [
@@ -245,7 +302,7 @@ def answers(body: Body, kind: str) -> int:
             for each in (config.candidates, config.candidates_snake)
         ]
         return max(counts, default=1)
-    each = max(_number(body.n) or 1, _number(body.best_of) or 1)
+    each = 1 if body.n is body.best_of is UNSET else max(_number(body.n) or 1, _number(body.best_of) or 1)
     if kind == "completions" and first_byte(body.prompt) == ARRAY:
         prompts = elements(raw_of(body.prompt))
         # of texts or of arrays of numbers; numbers alone are one prompt
@@ -254,7 +311,10 @@ def answers(body: Body, kind: str) -> int:
 
 
 def _number(given: Given) -> int | None:
-    return int(given) if isinstance(given, int) and 0 <= given <= COUNT_MAX else None
+    if given is UNSET or given is None:
+        return None
+    number = int(given)
+    return number if 0 <= number <= COUNT_MAX else None
 
 
 def said(slot: Slot) -> bool:

@@ -24,6 +24,8 @@ from awfproxy.core.fields import STANDARD_TIERS
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
+#: Members that tell the tier.  Anthropic's `speed` stands beside its `service_tier`, and is what decides the price.
+_TIERS: Final = ("speed", "service_tier", "trafficType")
 #: Google writes the tier with its type before it (``ON_DEMAND_FLEX``, ``SERVICE_TIER_PRIORITY``).
 _TIER_PREFIXES: Final = ("on_demand_", "service_tier_", "traffic_type_")
 #: The place where Anthropic serves a call for a surcharge (its page on data residency); "global" and "not_available"
@@ -59,6 +61,20 @@ class Consumption(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     service_tier: str | None = None
     #: true: the provider kept the call to one country for a surcharge (Anthropic's ``inference_geo``)
     regional: bool = False
+
+    @property
+    def media(self) -> bool:
+        """Some of it is audio, images or video."""
+        return bool(
+            self.input_audio
+            or self.input_image
+            or self.input_video
+            or self.cache_read_audio
+            or self.cache_read_image
+            or self.output_audio
+            or self.output_image
+            or self.output_video
+        )
 
     @property
     def prompt(self) -> int:
@@ -149,14 +165,17 @@ def _split(
         return None
     read = cache_read or 0
     # Cached tokens that are in the input's figure too, and those that are not, mean the same from here on.
-    plain = max((input_tokens or 0) - (read + written + written_1h if included else 0), 0)
+    plain = (input_tokens or 0) - (read + written + written_1h if included else 0)
+    if plain < 0:
+        plain = 0
     made = output_tokens or 0
-    prompt_parts, cached_parts, output_parts = _prompt_parts(raw), _cached_parts(raw), _output_parts(raw)
+    prompt_parts, cached_parts = _prompt_parts(raw)
+    output_parts = _output_parts(raw)
     searches, tier = _count(raw.get("server_tool_use"), "web_search_requests"), _tier(raw)
     regional = raw.get("inference_geo") == _REGIONAL
     if prompt_parts is cached_parts is output_parts is _NO_PARTS:
         # Nearly every call; every argument costs a tenth of a microsecond.
-        thought = min(reasoning or 0, made)
+        thought = 0 if reasoning is None else min(reasoning, made)
         return Consumption(
             input=plain,
             cache_read=read,
@@ -204,9 +223,10 @@ def _within(whole: int, *parts: int) -> tuple[int, ...]:
 
 def _written(total: int | None, raw: Mapping[str, Any]) -> tuple[int, int]:
     """Tokens written to the cache: for an hour (Anthropic's ``cache_creation``, Bedrock's ``cacheDetails``), others."""
-    created = raw.get("cache_creation")
+    created, details = raw.get("cache_creation"), raw.get("cacheDetails")
+    if created is None and details is None:
+        return 0, total or 0
     hour = _count(created, "ephemeral_1h_input_tokens")
-    details = raw.get("cacheDetails")
     if isinstance(details, list):
         hour += sum(_count(detail, "inputTokens") for detail in details if _member(detail, "ttl") == "1h")
     whole = hour + _count(created, "ephemeral_5m_input_tokens") if total is None else total
@@ -219,16 +239,12 @@ _Parts = tuple[int, int, int]
 _NO_PARTS: Final[_Parts] = (0, 0, 0)
 
 
-def _prompt_parts(raw: Mapping[str, Any]) -> _Parts:
-    """Of the whole input; of what was read from the cache too."""
+def _prompt_parts(raw: Mapping[str, Any]) -> tuple[_Parts, _Parts]:
+    """Of the whole input, what was read from the cache too; and of that."""
     details = raw.get("prompt_tokens_details") or raw.get("input_tokens_details")
-    return _named(details) if details else _listed(raw.get("promptTokensDetails"))
-
-
-def _cached_parts(raw: Mapping[str, Any]) -> _Parts:
-    """Of what was read from the cache."""
-    details = raw.get("prompt_tokens_details") or raw.get("input_tokens_details")
-    return _named(_member(details, "cached_tokens_details")) if details else _listed(raw.get("cacheTokensDetails"))
+    if details:
+        return _named(details), _named(_member(details, "cached_tokens_details"))
+    return _listed(raw.get("promptTokensDetails")), _listed(raw.get("cacheTokensDetails"))
 
 
 def _output_parts(raw: Mapping[str, Any]) -> _Parts:
@@ -265,10 +281,8 @@ def _count(holder: object, member: str) -> int:
 
 
 def _tier(raw: Mapping[str, Any]) -> str | None:
-    # Anthropic's `speed` stands beside its `service_tier`, and is what decides the price.
-    for name in ("speed", "service_tier", "trafficType"):
-        word = raw.get(name)
-        if isinstance(word, str) and word not in STANDARD_TIERS:
+    for name in _TIERS:
+        if name in raw and isinstance(word := raw[name], str) and word not in STANDARD_TIERS:
             word = word.lower()
             for prefix in _TIER_PREFIXES:
                 word = word.removeprefix(prefix)

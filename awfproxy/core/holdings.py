@@ -115,12 +115,12 @@ class Holding:
 
     def reserve(self, amount: int) -> bool:
         """Set ``amount`` aside for a call, if it is free; whether it was."""
-        if amount > self.granted - self.spent - self.reserved:
+        reserved = self.reserved + amount
+        if reserved > self.granted - self.spent:
             return False
-        self.reserved += amount
-        self.calls += 1
-        self._words[_RESERVED] = self.reserved
-        self._words[_CALLS] = self.calls
+        words = self._words
+        self.reserved = words[_RESERVED] = reserved
+        self.calls = words[_CALLS] = self.calls + 1
         return True
 
     def settle(self, reserved: int, used: int) -> None:
@@ -128,15 +128,13 @@ class Holding:
 
         :raises ValueError: so much is not reserved
         """
-        if reserved > self.reserved or not self.calls or used < 0 or reserved < 0:
+        left, calls = self.reserved - reserved, self.calls - 1
+        if left < 0 or calls < 0 or used < 0 or reserved < 0:
             raise ValueError(f"settling {reserved} for {used}, with {self.reserved} reserved for {self.calls} calls")
-        self.spent += used
-        self.reserved -= reserved
-        self.calls -= 1
         words = self._words
-        words[_SPENT] = self.spent
-        words[_RESERVED] = self.reserved
-        words[_CALLS] = self.calls
+        self.spent = words[_SPENT] = self.spent + used
+        self.reserved = words[_RESERVED] = left
+        self.calls = words[_CALLS] = calls
 
     def charge(self, used: int) -> None:
         """A call for which nothing was set aside has used ``used``: it is spent, as a debt if it must be."""

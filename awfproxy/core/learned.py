@@ -46,8 +46,11 @@ def amount(given: int, made: int, size: int, limit: int | None) -> int:
 
     :param limit: the most that its answer may use; None: not said
     """
-    output = made if limit is None else min(made, limit)
-    return -(-max(size, LEAST_BYTES) * given // MILLION) + output
+    if limit is not None and limit < made:
+        made = limit
+    if size < LEAST_BYTES:
+        size = LEAST_BYTES
+    return -(-size * given // MILLION) + made
 
 
 class Estimator:
@@ -76,7 +79,7 @@ class Estimator:
 
     def learn(self, size: int, input_tokens: int, output_tokens: int) -> None:
         """What a call with a request of ``size`` bytes used, as it counts for the budget."""
-        self._input.add(input_tokens * MILLION // max(size, LEAST_BYTES))
+        self._input.add(input_tokens * MILLION // (size if size > LEAST_BYTES else LEAST_BYTES))
         self._output.add(output_tokens)
         self.rates = (self._input.value, self._output.value)
 
@@ -112,7 +115,9 @@ class Estimators:
 
     def learning(self, model: str | None) -> Estimator:
         """The one that learns of a model's calls: its own, or that of all further models."""
-        found = self.add(model, lambda: (PRIOR_INPUT, PRIOR_OUTPUT))
+        found = self._by_model.get(model or "")
+        if found is None:
+            found = self.add(model, lambda: (PRIOR_INPUT, PRIOR_OUTPUT))
         if found is None:
             found = self._others = self._others or Estimator()
         return found

@@ -82,6 +82,7 @@ def known(model: str) -> Known | None:
     return None if best is None else MODELS[best]
 
 
+@lru_cache(maxsize=NAMES_MAX)
 def self_willed(model: str) -> bool:
     """Whether the provider adds input of its own to what is sent to this model."""
     return _SELF_WILLED.search(model.lower()) is not None

@@ -68,6 +68,8 @@ class Spent(msgspec.Struct, frozen=True):
         usage = self.usage
         if usage is None:
             return 0
+        if count == "reported":
+            return counted(usage.input_tokens or 0, usage.output_tokens or 0)
         return counted(
             usage.input_tokens or 0,
             usage.output_tokens or 0,
@@ -124,7 +126,7 @@ def priced(spent: Spent, consumed: Consumption | None, cost: CostOf) -> Priced:
     :param consumed: its usage, by classes; None: it has none
     """
     delivered = None
-    if spent.delivered is not None and not spent.told:
+    if not spent.told and spent.delivered is not None:
         made = min(spent.delivered_output, spent.delivered)
         delivered = micro_dollars(cost(Consumption(input=spent.delivered - made, output=made)))
     return Priced(0 if consumed is None else micro_dollars(cost(consumed)), delivered)

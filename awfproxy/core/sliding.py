@@ -50,6 +50,7 @@ class SlidingWindow:
     """One limit over one window; amounts are integers (requests, bytes, tokens)."""
 
     __slots__ = (
+        "_at",
         "_counts",
         "_elsewhere",
         "_indexes",
@@ -87,6 +88,7 @@ class SlidingWindow:
         self._sum = sum(amount for _, amount in _live(self._indexes, self._counts, self.newest))
         self._elsewhere = 0
         self.limit = limit
+        self._open()
 
     @property
     def limit(self) -> int:
@@ -114,23 +116,14 @@ class SlidingWindow:
 
         :return: the bucket it went into, for `correct`
         """
-        index = self.newest
-        at = index % _RING
-        if self._indexes[at] == index:
-            self._counts[at] = held = self._counts[at] + amount
-        else:
-            self._counts[at] = held = amount
-            self._indexes[at] = index
-            if self._words is not None:
-                # emptied first: a reader must never take the old bucket's amount for the new one's
-                self._words[_COUNTS + at] = 0
-                self._words[_INDEXES + at] = index
+        at, counts, words = self._at, self._counts, self._words
+        counts[at] = held = counts[at] + amount
         self._sum += amount
         self.spare -= amount
-        if self._words is not None:
-            self._words[_COUNTS + at] = held
-            self._words[_SUM] = self._sum
-        return index
+        if words is not None:
+            words[_COUNTS + at] = held
+            words[_SUM] = self._sum
+        return self.newest
 
     def correct(self, index: int, delta: int) -> None:
         """Add ``delta`` to the bucket that `take` answered, if it still counts; it never holds less than nothing."""
@@ -138,11 +131,12 @@ class SlidingWindow:
         if self._indexes[at] != index or self.newest - index > BUCKETS:
             return
         held = self._counts[at]
-        delta = max(delta, -held)
-        self._counts[at] = held + delta
-        self._sum += delta
         if delta > 0:
             self.spare -= delta
+        elif delta < -held:
+            delta = -held
+        self._counts[at] = held + delta
+        self._sum += delta
         if self._words is not None:
             self._words[_COUNTS + at] = held + delta
             self._words[_SUM] = self._sum
@@ -202,6 +196,19 @@ class SlidingWindow:
             # in this order: who reads between the two counts too much, not too little
             words[_NEWEST] = index
             words[_SUM] = self._sum
+        self._open()
+
+    def _open(self) -> None:
+        """Have the bucket of the newest index be its own."""
+        index = self.newest
+        self._at = at = index % _RING
+        if self._indexes[at] != index:
+            self._counts[at] = 0
+            self._indexes[at] = index
+            if self._words is not None:
+                # emptied first: a reader must never take the old bucket's amount for the new one's
+                self._words[_COUNTS + at] = 0
+                self._words[_INDEXES + at] = index
 
     def _look(self) -> None:
         """Read the others; from here on a share may be taken, as far as the limit goes."""

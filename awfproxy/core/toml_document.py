@@ -26,15 +26,17 @@ class TomlDocument(Generic[_Whole]):
     `faults` grows as the file is read and may be added to by `fault`.
     """
 
-    def __init__(self, text: str, name: str, whole: type[_Whole]) -> None:
+    def __init__(self, text: str, name: str, whole: type[_Whole], *, one_line: bool = False) -> None:
         """
         :param whole: the table that the whole file is; all its fields have defaults
+        :param one_line: the text is no file's, but one line from elsewhere: places are told without its number
         """
         self.name = name
         self.faults: list[tuple[int, str]] = []
         self.tables = whole()
         #: paths of keys that the file gives
         self.given: set[Path] = set()
+        self._one_line = one_line
         self._lines: dict[Path, int] = {}
         try:
             tables = tomllib.loads(text)
@@ -55,8 +57,7 @@ class TomlDocument(Generic[_Whole]):
 
     def place(self, path: Path) -> str:
         """`file:line` of a key."""
-        line = line_of(self._lines, path)
-        return f"{self.name}:{line}" if line else self.name
+        return self._at(line_of(self._lines, path))
 
     def lines(self) -> list[str]:
         """All that is wrong, in the order of the file."""
@@ -64,9 +65,12 @@ class TomlDocument(Generic[_Whole]):
 
     def _syntax(self, message: str) -> None:
         found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-        place = f"{self.name}:{found[1]}" if found else self.name
+        place = self._at(int(found[1]) if found else None)
         what = message[: found.start()] if found else message
         self.faults.append((0, f"{place}: this is not valid TOML: {what[:1].lower()}{what[1:]}."))
+
+    def _at(self, line: int | None) -> str:
+        return f"{self.name}:{line}" if line and not self._one_line else self.name
 
     def _table(self, at: Path, given: dict[str, Any], kind: type[_T]) -> _T:
         return kind(**dict(self._fields(at, given, kind)))

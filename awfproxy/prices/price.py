@@ -60,15 +60,18 @@ class Price:
             + consumed.cache_write_1h * vector[3]
             + consumed.output * vector[4]
             + consumed.reasoning * vector[5]
-            + consumed.input_audio * vector[6]
-            + consumed.input_image * vector[7]
-            + consumed.input_video * vector[8]
-            + consumed.cache_read_audio * vector[9]
-            + consumed.cache_read_image * vector[10]
-            + consumed.output_audio * vector[11]
-            + consumed.output_image * vector[12]
-            + consumed.output_video * vector[13]
         )
+        if consumed.media:
+            dollars += (
+                consumed.input_audio * vector[6]
+                + consumed.input_image * vector[7]
+                + consumed.input_video * vector[8]
+                + consumed.cache_read_audio * vector[9]
+                + consumed.cache_read_image * vector[10]
+                + consumed.output_audio * vector[11]
+                + consumed.output_image * vector[12]
+                + consumed.output_video * vector[13]
+            )
         if consumed.regional:
             dollars *= REGIONAL_FACTOR
         return dollars + rates.call + consumed.web_searches * rates.search

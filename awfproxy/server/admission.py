@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, Count, judge
+from awfproxy.core.budgets import ESTIMATED, HARD_CAP, RESERVED, judge
 from awfproxy.core.counts import Usage
 from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
@@ -96,10 +96,10 @@ class Admission:
         soft_caps = SoftCaps(soft_cap_passed) if before is None else before.standings.soft_caps
         self.standings = Standings(settings, budgets, wall, soft_caps)
         #: several clients share the budgets
-        self._shares = len({client.user for client in settings.clients}) > 1
+        self.shares = len({client.user for client in settings.clients}) > 1
         self._rates = CountedRates(settings, rates)
-        self._counts_tokens = self._rates.in_tokens
-        self._quotes = Quotes(self._budgets_of, self._estimates, self.dollars, counts_tokens=self._counts_tokens)
+        in_tokens = self._rates.in_tokens
+        self._quotes = Quotes(settings.name, budgets, self._estimates, self.dollars, counts_tokens=in_tokens)
         self._refusing = Refusing(self._budgets_of, self._waiting_for, tally, wall)
 
     def take_effect(self) -> None:
@@ -117,7 +117,7 @@ class Admission:
             if isinstance(quote, Unbounded):
                 return self._unbounded(demand, rates, quote)
             return self._have_priced(Waiting(self, demand, [], rates, 0, decided))
-        obstacle = self._others_first(demand, quote.amounts) if self._shares else None
+        obstacle = self._others_first(demand, quote.amounts) if self.shares else None
         if obstacle is None:
             tried = self._try(demand, quote.amounts, rates, quote.tokens)
             if isinstance(tried, _DECIDED):
@@ -138,15 +138,12 @@ class Admission:
 
     def released(self, allowance: Allowance, user: str | None, amount: int) -> None:
         """A client holds so much less of a budget."""
-        if self._shares:
+        if self.shares:
             self.line(allowance).holds(user, -amount)
 
-    def learn(self, demand: Demand, usage: Usage, counts: Sequence[Count]) -> None:
-        """What a call used, for the estimates of those that follow.
-
-        :param counts: what counted in its budgets
-        """
-        self._estimates.learn(demand, usage, ("reported", *counts) if self._counts_tokens else counts)
+    def learn(self, demand: Demand, usage: Usage, counts_reported: bool, counts_all: bool) -> None:
+        """What a call used, for the estimates of those that follow, in what its budgets count."""
+        self._estimates.learn(demand, usage, counts_reported or self._rates.in_tokens, counts_all)
 
     def charge_late(self, demand: Demand, spent: Spent) -> None:
         """Work in the background is finished: charge it to the budgets of the call that shows it."""
@@ -194,13 +191,15 @@ class Admission:
                     before.settle(kept, 0)
                 return allowance
             (usd if allowance.cap.measure == "usd" else held).append((allowance, amount, reservation))
-        if self._shares:
+        if self.shares:
             for allowance, amount, _ in (*held, *usd):
                 self.line(allowance).holds(demand.user, amount)
-        stamps = [each.take(demand.size, tokens) for each in rates] if rates else []
+        taken: list[tuple[Rates, int]] = []
+        for each in rates:
+            taken.append((each, each.take(demand.size, tokens)))
         if amounts:
             self._tally.budget_decision("", "allowed")
-        return Admitted(self, demand, now, held, usd, rates, stamps, tokens)
+        return Admitted(self, demand, now, held, usd, taken, tokens)
 
     def _limited(self, demand: Demand, rates: Sequence[Rates], tokens: int) -> Refusal | None:
         """The refusal of the first rate that has no room."""
@@ -213,7 +212,7 @@ class Admission:
 
     def _unbounded(self, demand: Demand, rates: Sequence[Rates], found: Unbounded) -> Refusal:
         """A strict budget does not take the call, if the rates do."""
-        tokens = self._estimates.of(demand, "reported") if self._counts_tokens else 0
+        tokens = self._estimates.of(demand, "reported") if self._rates.in_tokens else 0
         return self._limited(demand, rates, tokens) or self._refusing.exceeded(
             found.allowance, demand, None, unbounded=found.reason
         )
@@ -261,7 +260,7 @@ class Admission:
             return self._unbounded(waiting.demand, waiting.rates, quote)
         assert isinstance(quote, Quote)
         waiting.quoted(quote.amounts, quote.tokens)
-        obstacle = self._others_first(waiting.demand, quote.amounts) if self._shares else None
+        obstacle = self._others_first(waiting.demand, quote.amounts) if self.shares else None
         tried = obstacle or self._try(
             waiting.demand, quote.amounts, waiting.rates, quote.tokens, waiting.uncovered
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import txaio
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -25,34 +26,22 @@ log = txaio.make_logger()
 _OF_RATES: Final = Budget()
 
 
-class Admitted:
-    """A call that was let in, until `settle`."""
+class Admitted(msgspec.Struct, eq=False):
+    """A call that was let in, until `settle`.  A structure, as there is one for each call."""
 
-    __slots__ = ("_admission", "_demand", "_held", "_rates", "_settled", "_stamps", "_tokens", "_usd", "at")
-
-    def __init__(
-        self,
-        admission: Admission,
-        demand: Demand,
-        at: float,
-        held: list[tuple[Allowance, int, Reservation]],
-        usd: list[tuple[Allowance, int, Reservation]],
-        rates: Sequence[Rates],
-        stamps: list[int],
-        tokens: int,
-    ) -> None:
-        #: seconds since the epoch: the call belongs to the windows of this moment
-        self.at = at
-        self._admission = admission
-        self._demand = demand
-        #: of budgets in tokens, those that are off too
-        self._held = held
-        #: of caps in dollars
-        self._usd = usd
-        self._rates = rates
-        self._stamps = stamps
-        self._tokens = tokens
-        self._settled = False
+    _admission: Admission
+    _demand: Demand
+    #: seconds since the epoch: the call belongs to the windows of this moment
+    at: float
+    #: of budgets in tokens, those that are off too
+    _held: list[tuple[Allowance, int, Reservation]]
+    #: of caps in dollars
+    _usd: list[tuple[Allowance, int, Reservation]]
+    #: of rates, with their stamps
+    _taken: list[tuple[Rates, int]]
+    #: in the rates
+    _tokens: int
+    _settled: bool = False
 
     @property
     def estimates(self) -> bool:
@@ -62,12 +51,19 @@ class Admitted:
     @property
     def strict(self) -> bool:
         """A strict budget covers it: what it may use if it is sent once."""
-        return any(allowance.budget.mode == "strict" and allowance.budget.enabled for allowance, _, _ in self._held)
+        for allowance, _, _ in self._held:
+            budget = allowance.budget
+            if budget.enabled and budget.mode == "strict":
+                return True
+        return False
 
     @property
     def notice(self) -> bytes | None:
         """What `X-AWF-Budget` says: of the first budget whose soft cap is passed; None: of none."""
-        return self._admission.standings.notice([allowance for allowance, _, _ in self._held])
+        standings = self._admission.standings
+        if not standings.soft_caps.passed:  # nearly always
+            return None
+        return standings.notice([allowance for allowance, _, _ in self._held])
 
     def settle(self, spent: Spent) -> None:
         """The call is over: once."""
@@ -75,26 +71,37 @@ class Admitted:
             return
         self._settled = True
         admission, demand = self._admission, self._demand
-        if self._stamps:
-            used = due(_OF_RATES, self._tokens, spent)
-            for rates, stamp in zip(self._rates, self._stamps, strict=True):
-                rates.settle(stamp, used - self._tokens)
+        if self._taken:
+            beyond = due(_OF_RATES, self._tokens, spent) - self._tokens
+            for rates, stamp in self._taken:
+                rates.settle(stamp, beyond)
         usd = self._usd
+        counts_all = counts_reported = False
         for allowance, amount, reservation in self._held:
             beside = allowance.dollars
-            if beside is not None and beside.counts and all(each is not beside for each, _, _ in usd):
-                usd.append((beside, 0, beside.overdraw(self.at)))  # it was switched on meanwhile
+            if beside is not None and beside.counts:
+                for each, _, _ in usd:
+                    if each is beside:
+                        break
+                else:  # it was switched on meanwhile
+                    usd.append((beside, 0, beside.overdraw(self.at)))
+            budget = allowance.budget
+            if budget.count == "all":
+                counts_all = True
+            else:
+                counts_reported = True
             try:  # what one budget trips over must not stay reserved in the others
-                admission.released(allowance, demand.user, amount)
-                allowance.settle(reservation, due(allowance.budget, amount, spent))
+                if admission.shares:
+                    admission.released(allowance, demand.user, amount)
+                allowance.settle(reservation, due(budget, amount, spent))
             except Exception:
                 log.failure("a call could not be settled with a budget")
         if usd:
             admission.dollars.settle(usd, demand, spent, admission.released)
         if spent.late and not self._held:
             admission.charge_late(demand, spent)
-        if spent.final and spent.usage is not None and demand.may_spend:
-            admission.learn(demand, spent.usage, [allowance.budget.count for allowance, _, _ in self._held])
+        if spent.final and spent.usage is not None and demand.may_spend():
+            admission.learn(demand, spent.usage, counts_reported, counts_all)
 
 
 class Waiting:

@@ -131,7 +131,7 @@ class Call:
             framing = LENGTH
         else:
             framing = CHUNKED if request.minor else CLOSE
-        if framing == CLOSE or port.draining or (client is not None and client.leaving):
+        if framing == CLOSE or port.entrance.draining or (client is not None and client.leaving):
             self._close = True
         self.answer = answer = Answer(
             self, port.response_head(self, head, framing, request.minor, self._close), framing, scanner,
@@ -260,7 +260,7 @@ class Call:
             self._close = True
             if self.client is not None:
                 self.client.stop_reading_requests()
-        if port.draining or (self.client is not None and self.client.leaving):
+        if port.entrance.draining or (self.client is not None and self.client.leaving):
             self._close = True
         self.refusal = refusal
         self.status = refusal.status

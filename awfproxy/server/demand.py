@@ -6,8 +6,6 @@ not, and their size is not asked.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import msgspec
 
 from awfproxy.core.bounds import Bound, upper_bound
@@ -38,17 +36,16 @@ class Demand(msgspec.Struct):
     #: nobody knows which server it is that will answer (`Port.any_server`)
     any_server: bool = False
 
-    @property
     def may_spend(self) -> bool:
         """A model may work on it."""
-        return self.kind is None or self.kind.model_call is not False
+        kind = self.kind
+        return kind is None or kind.model_call is not False
 
-    @property
     def learned_size(self) -> int:
         """Bytes that its tokens go with."""
-        return 0 if self.kind is None or self.kind.deferred or self.prompt is None else self.prompt
+        kind = self.kind
+        return 0 if kind is None or kind.deferred else self.prompt or 0
 
-    @property
     def bound(self) -> Bound:
         """The most that it can use."""
         if self.body is None:
@@ -69,14 +66,14 @@ class Estimates:
         limit = demand.limit
         most = None if limit is None else -(-limit * rate.output_per_million // MILLION)
         own = self._usd.own(demand.model)
-        rates = self._prior(demand, rate) if own is None else own.rates
-        return amount(*rates, demand.learned_size, most)
+        given, made = self._prior(demand, rate) if own is None else own.rates
+        return amount(given, made, demand.learned_size(), most)
 
     def learn_usd(self, demand: Demand, rate: Rate, input_usd: int, output_usd: int) -> None:
         """What a call cost, in the same."""
-        estimator = self._usd.add(demand.model, lambda: self._prior(demand, rate))
+        estimator = self._usd.own(demand.model) or self._usd.add(demand.model, lambda: self._prior(demand, rate))
         if estimator is not None:
-            estimator.learn(demand.learned_size, input_usd, output_usd)
+            estimator.learn(demand.learned_size(), input_usd, output_usd)
 
     def _prior(self, demand: Demand, rate: Rate) -> tuple[int, int]:
         """Its tokens at their price."""
@@ -85,14 +82,15 @@ class Estimates:
 
     def of(self, demand: Demand, count: Count) -> int:
         """Tokens of a call, as they count."""
-        return self._estimators[count].of(demand.model).estimate(demand.learned_size, demand.limit)
+        given, made = self._estimators[count].of(demand.model).rates
+        return amount(given, made, demand.learned_size(), demand.limit)
 
-    def learn(self, demand: Demand, usage: Usage, counts: Collection[Count]) -> None:
-        """What a call used, for those that are asked for."""
+    def learn(self, demand: Demand, usage: Usage, counts_reported: bool, counts_all: bool) -> None:
+        """What a call used, as far as it is asked for."""
         given, made = usage.input_tokens or 0, usage.output_tokens or 0
-        if "reported" in counts:
-            self._estimators["reported"].learning(demand.model).learn(demand.learned_size, given, made)
-        if "all" in counts:
+        if counts_reported:
+            self._estimators["reported"].learning(demand.model).learn(demand.learned_size(), given, made)
+        if counts_all:
             if not usage.input_tokens_include_cache:
                 given += (usage.cache_read_tokens or 0) + (usage.cache_write_tokens or 0)
-            self._estimators["all"].learning(demand.model).learn(demand.learned_size, given, made)
+            self._estimators["all"].learning(demand.model).learn(demand.learned_size(), given, made)

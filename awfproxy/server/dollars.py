@@ -75,9 +75,10 @@ class Dollars:
                     allowance.settle(reservation, amount if found is None else due_usd(amount, spent, found))
                 except Exception:
                     log.failure("a call could not be settled with a budget in dollars")
-            if rate is not None and found is not None and consumed is not None and spent.final and demand.may_spend:
+            if rate is not None and found is not None and consumed is not None and spent.final and demand.may_spend():
                 made = micro_dollars(rate.price.output_cost(consumed))
-                self._estimates.learn_usd(demand, rate, max(0, found.so_far - made), made)
+                given = found.so_far - made
+                self._estimates.learn_usd(demand, rate, given if given > 0 else 0, made)
 
         self._tariff.charge(self._provider, spent.model or "", demand.model or "", charge)
 

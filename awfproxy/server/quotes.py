@@ -6,7 +6,7 @@ a cap in dollars for what they lately cost, by the price of the model.  Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container
 from typing import Final
 
 import msgspec
@@ -16,6 +16,7 @@ from awfproxy.core.budgets import Count
 from awfproxy.server.allowance import Allowance
 from awfproxy.server.demand import Demand, Estimates
 from awfproxy.server.dollars import Dollars
+from awfproxy.server.standings import BudgetsOf
 
 #: no budget is passed without cover
 COVERED: Final[frozenset[Allowance]] = frozenset()
@@ -47,18 +48,21 @@ _PRICE_MISSING: Final = PriceMissing()
 class Quotes:
     """Of one port.
 
-    :param budgets: those that a call must pass
+    :param port: its name
+    :param budgets: those that a call must pass, as `Allowances.of`
     :param counts_tokens: a rate counts them
     """
 
     def __init__(
         self,
-        budgets: Callable[[Demand], Sequence[Allowance]],
+        port: str,
+        budgets: BudgetsOf,
         estimates: Estimates,
         dollars: Dollars,
         *,
         counts_tokens: bool,
     ) -> None:
+        self._port = port
         self._budgets = budgets
         self._estimates = estimates
         self._dollars = dollars
@@ -69,40 +73,43 @@ class Quotes:
 
         :param uncovered: budgets that it passes without cover; of a cap in dollars nothing is asked for then
         """
-        learned: dict[Count, int] = {}
         amounts: list[tuple[Allowance, int]] = []
-        if demand.may_spend:
-            bound: Bound | None = None
-            usd: int | None = None
-            for allowance in self._budgets(demand):
-                budget = allowance.budget
-                amount = 0
-                if not budget.enabled:
-                    pass  # what it uses may have to be charged all the same
-                elif budget.mode == "learned":
-                    if budget.count not in learned:
-                        learned[budget.count] = self._estimates.of(demand, budget.count)
-                    amount = learned[budget.count]
+        if not demand.may_spend():
+            return Quote(amounts, 0)
+        learned: dict[Count, int] = {}
+        bound: Bound | None = None
+        usd: int | None = None
+        for allowance in self._budgets(self._port, demand.user, demand.feature):
+            budget = allowance.budget
+            amount = 0
+            if not budget.enabled:
+                pass  # what it uses may have to be charged all the same
+            elif budget.mode == "learned":
+                count = budget.count
+                if count not in learned:
+                    learned[count] = self._estimates.of(demand, count)
+                amount = learned[count]
+            else:
+                if bound is None:
+                    bound = demand.bound()
+                if bound.tokens is not None:
+                    amount = bound.tokens
+                elif budget.unbounded != "refuse":
+                    amount = budget.unbounded
                 else:
-                    if bound is None:
-                        bound = demand.bound
-                    if bound.tokens is not None:
-                        amount = bound.tokens
-                    elif budget.unbounded != "refuse":
-                        amount = budget.unbounded
-                    else:
-                        return Unbounded(allowance, bound.reason)
-                amounts.append((allowance, amount))
-                in_dollars = allowance.dollars
-                if in_dollars is not None and in_dollars.cap.enabled:
-                    if in_dollars in uncovered:
-                        amounts.append((in_dollars, 0))
-                        continue
-                    usd = self._dollars.amount(demand) if usd is None else usd
+                    return Unbounded(allowance, bound.reason)
+            amounts.append((allowance, amount))
+            in_dollars = allowance.dollars
+            if in_dollars is not None and in_dollars.cap.enabled:
+                if in_dollars in uncovered:
+                    amounts.append((in_dollars, 0))
+                    continue
+                if usd is None:
+                    usd = self._dollars.amount(demand)
                     if usd is None:
                         return _PRICE_MISSING
-                    amounts.append((in_dollars, usd))
+                amounts.append((in_dollars, usd))
         tokens = 0
-        if self._counts_tokens and demand.may_spend:
+        if self._counts_tokens:
             tokens = learned["reported"] if "reported" in learned else self._estimates.of(demand, "reported")
         return Quote(amounts, tokens)

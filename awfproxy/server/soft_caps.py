@@ -23,13 +23,13 @@ class SoftCaps:
 
     def __init__(self, passed: SoftCapPassed) -> None:
         self._told = passed
-        #: by scope, the start of the window in which it was passed last
-        self._passed: dict[Scope, int] = {}
+        #: by scope, the start of the window in which it was passed last; empty: there is nothing to say
+        self.passed: dict[Scope, int] = {}
 
     def look(self, allowance: Allowance, standing: Standing) -> None:
         """How an enabled budget stands now."""
-        if standing.soft_exceeded and self._passed.get(allowance.scope) != standing.window_start:
-            self._passed[allowance.scope] = standing.window_start
+        if standing.soft_exceeded and self.passed.get(allowance.scope) != standing.window_start:
+            self.passed[allowance.scope] = standing.window_start
             self._told(allowance, standing)
 
     def notice(self, allowance: Allowance, now: float) -> bytes | None:
@@ -37,7 +37,7 @@ class SoftCaps:
 
         :param now: seconds since the epoch
         """
-        if allowance.scope not in self._passed or not allowance.cap.enabled or allowance.cap.soft is None:
+        if allowance.scope not in self.passed or not allowance.cap.enabled or allowance.cap.soft is None:
             return None
         standing = allowance.standing(now)
         if not standing.soft_exceeded:
@@ -45,7 +45,3 @@ class SoftCaps:
         value = b"soft-cap; used=%d; cap=%d" % (standing.used, allowance.cap.soft)
         kind = allowance.scope.kind
         return value if kind == "port" else value + b"; scope=" + kind.encode("ascii")
-
-    def __bool__(self) -> bool:
-        """Whether there may be something to say."""
-        return bool(self._passed)

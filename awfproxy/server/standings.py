@@ -34,7 +34,7 @@ class Standings:
 
     def notice(self, allowances: Sequence[Allowance]) -> bytes | None:
         """What `X-AWF-Budget` says of these budgets; None: nothing."""
-        if not self.soft_caps:
+        if not self.soft_caps.passed:
             return None
         now = self._wall()
         return next((said for each in allowances if (said := self.soft_caps.notice(each, now)) is not None), None)

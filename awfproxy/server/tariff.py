@@ -103,14 +103,8 @@ class Tariff:
 
     def known(self, provider: str, model: str) -> Rate | None:
         """The rate of a model; None: `ask` for it."""
-        key = (provider, model)
-        found = self._known.pop(key, None)
-        if found is None:
-            return None
-        self._known[key] = found
-        if self._now() >= found.until and key not in self._asked and self.look_up is not None:
-            self._queue(key, _RENEWALS, {})
-        return found.rate
+        found = self._find((provider, model), self._now())
+        return None if found is None else found.rate
 
     def ask(self, provider: str, model: str, answered: Found, asker: Hashable = None) -> Cancel:
         """Look a rate up; ``answered`` is called in a later turn, with None where there is none now.
@@ -139,23 +133,22 @@ class Tariff:
         was asked for.  ``answered`` is called when one is known; with None only where too many wait.
         """
 
+        rate = self._charged(provider, model)
+        if rate is not None:
+            answered(rate)
+            return
+
         def found(rate: Rate | None) -> None:
-            key = (provider, model)
             if rate is None:
-                key = (provider, asked_for)
-                rate = self.known(*key)
+                rate = self._charged(provider, asked_for)
+            else:
+                self._charged(provider, model)
             if rate is None and len(self._kept) < KEPT_MAX:
                 self._keep(_Kept(provider, model, asked_for, answered))
-                return
-            if (known := self._known.get(key)) is not None:
-                known.charged = self._now()
-            answered(rate)
+            else:
+                answered(rate)
 
-        rate = self.known(provider, model)
-        if rate is None:
-            self.ask(provider, model, found, _OVER)
-        else:
-            found(rate)
+        self.ask(provider, model, found, _OVER)
 
     def renew(self) -> None:
         """Prices may be others now: each is looked up again when it is asked for next, and serves until then."""
@@ -172,6 +165,25 @@ class Tariff:
             self.charge(each.provider, each.model, each.asked_for, each.answered)
 
     # -- inside
+
+    def _find(self, key: Key, now: float) -> _Known | None:
+        """Somebody asks for a rate."""
+        found = self._known.pop(key, None)
+        if found is None:
+            return None
+        self._known[key] = found
+        if now >= found.until and key not in self._asked and self.look_up is not None:
+            self._queue(key, _RENEWALS, {})
+        return found
+
+    def _charged(self, provider: str, model: str) -> Rate | None:
+        """A rate that a call is charged by, if it is known."""
+        now = self._now()
+        found = self._find((provider, model), now)
+        if found is None:
+            return None
+        found.charged = now
+        return found.rate
 
     def _keep(self, kept: _Kept) -> None:
         self._kept.append(kept)

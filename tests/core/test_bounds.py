@@ -429,6 +429,13 @@ def test_any_json_is_bounded_or_named(body: dict[str, Any], which: Kind) -> None
         assert tokens >= len(raw) - found.picture_bytes + OVERHEAD
 
 
+@given(st.dictionaries(members, json_values, max_size=5), st.sampled_from(["chat", "responses", "messages", "generateContent"]))  # fmt: skip
+def test_long_bodies_say_what_short_ones_say(body: dict[str, Any], name: str) -> None:
+    """A long body is read in other steps than a short one, and the same is found in it."""
+    raw = json.dumps(body).encode()
+    assert bounding(raw + b" " * ALL_SLICED_TO, name) == bounding(raw, name)
+
+
 def test_text_with_half_an_emoji() -> None:
     """Agents written in JavaScript send it, and servers take it."""
     assert upper_bound(kinds.CHAT, rb'{"max_tokens":20,"messages":[{"content":"\ud83d"}]}', None).tokens

@@ -22,18 +22,9 @@ from awfproxy.server.admin_socket import BODY_MAX, NAME, AdminSocket, AdminSocke
 from awfproxy.server.controls import Reloaded
 from awfproxy.server.controls_memory import MemoryControls
 from awfproxy.server.sockets import ListenError
+from tests.budget_settings import BUDGETED, ENVIRONMENT
 
-FILE = """
-[service]
-log_dir = "logs"
-state_dir = "state"
-[ports.openai]
-provider = "openai"
-credential = { env = "KEY" }
-[ports.openai.budget]
-enabled = true
-[ports.openai.features."code review/x"]
-"""
+FILE = BUDGETED + '[ports.openai.features."code review/x"]\n'
 
 
 class Served:
@@ -42,7 +33,7 @@ class Served:
     def __init__(self, directory: Path) -> None:
         path = directory / "a.toml"
         path.write_text(FILE)
-        self.controls = MemoryControls(load(str(path), {"KEY": "k"}))
+        self.controls = MemoryControls(load(str(path), ENVIRONMENT))
         self.path = directory / "state" / NAME
 
     async def ask(self, method: str, target: str, body: bytes = b"", *fields: str) -> tuple[int, dict[str, str], Any]:
@@ -88,7 +79,7 @@ async def test_budgets_are_shown(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         status, fields, body = await served.ask("GET", "/budgets")
         assert (status, fields["content-type"], fields["cache-control"]) == (200, "application/json", "no-store")
-        assert [each["name"] for each in body["budgets"]] == ["", "code review/x", "other"]
+        assert [each["name"] for each in body["budgets"]] == ["", "ci", "code review/x", "other"]
         status, _, body = await served.ask("GET", "/budgets/openai/feature/code%20review%2Fx")
         assert (status, [each["name"] for each in body["budgets"]]) == (200, ["code review/x"])
         status, _, body = await served.ask("GET", "/breakdown/openai")
@@ -141,7 +132,7 @@ async def test_unsetting(tmp_path: Path) -> None:
         setting = served.controls.ledger.setting(Scope("openai"))
         assert setting is not None and setting.fields == {"hard_cap_tokens": 200_000}
         status, _, body = await served.ask("DELETE", target)
-        assert (status, body["settings"]["hard_cap_tokens"]["value"]) == (200, 500_000)
+        assert (status, body["settings"]["hard_cap_tokens"]["value"]) == (200, 1000)
 
 
 @pytest.mark.parametrize(

@@ -548,8 +548,11 @@ class Counting(RuleBasedStateMachine):
     @precondition(lambda self: self.copies)
     @rule()
     def restore(self) -> None:
-        """What was saved is put in its place, under all at once."""
-        self.other(self.copies.pop())
+        """What was saved is put in its place, under all at once.  It is noticed by hosts that have recorded since."""
+        copy = self.copies.pop()
+        if any(host.keeper._position == copy.position(host.instance) for host in self.hosts):
+            return
+        self.other(copy)
         for thread in [each.thread for each in self.processes] + [each.thread for each in self.hosts]:
             thread.ledger, thread._next = self.ledger, None
 
