@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any, NamedTuple
 
 _DAY = 86400.0
+_HOUR = 3600.0
 
 
 class Span(NamedTuple):
@@ -16,6 +17,12 @@ class Span(NamedTuple):
     #: and daily from the one second of the day up to the other, over midnight where the second is the smaller
     start: float = 0.0
     end: float = _DAY
+
+    @property
+    def hourly(self) -> bool:
+        """Whether it begins and ends at full hours only."""
+        first = 0.0 if self.first == float("-inf") else self.first
+        return not any(second % _HOUR for second in (first, self.start, self.end))
 
     def holds(self, at: float) -> bool:
         if at < self.first:

@@ -62,6 +62,8 @@ class Offer:
         self._claude = "claude" in model.lower()
         self._spans = [span for span, _ in sheets] + [span for _, span, _ in self._variants]
         self._dated = any(span != Span() for span in self._spans)
+        #: whether its price changes at full hours only
+        self.hourly = all(span.hourly for span in self._spans)
         #: prices by which of the spans hold
         self._made: dict[tuple[bool, ...], Price | None] = {}
 

@@ -56,20 +56,30 @@ class PriceList:
         :param at: seconds since the epoch, of the call's admission: prices change
         :returns: None: unpriced
         """
+        offers = self._found.get((provider, model))
+        if offers is None:
+            offers = self._offers_of(provider, model)
+        for offer in offers:
+            if (price := offer.price(at)) is not None:
+                return price
+        return None
+
+    def hourly(self, provider: str, model: str) -> bool:
+        """Whether what `find` gives for the model changes at full hours only."""
+        return all(offer.hourly for offer in self._offers_of(provider, model))
+
+    def _offers_of(self, provider: str, model: str) -> tuple[Offer, ...]:
         key = (provider, model)
         offers = self._found.get(key)
         if offers is None:
             if len(model) > NAME_MAX:
-                return None
+                return ()
             published = self._find(provider, model.strip().lower())
             offers = self._overrides.offers(provider, model) + (() if published is None else (published,))
             if len(self._found) >= REMEMBERED_MAX:
                 del self._found[next(iter(self._found))]
             self._found[key] = offers
-        for offer in offers:
-            if (price := offer.price(at)) is not None:
-                return price
-        return None
+        return offers
 
     def dearest(self, provider: str, at: float) -> Price:
         """What an unpriced model counts as in a budget: per class the dearest rate among the provider's current text

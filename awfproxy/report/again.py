@@ -12,7 +12,25 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, Self
 
-from awfproxy.report.lines import STDIN, comes_once
+from awfproxy.report.lines import STDIN, called, comes_once
+
+
+class Kept(str):
+    """The path of a file that is read in the place of what came once; `str` and sentences call it as that is called."""
+
+    __slots__ = ("given",)
+    given: str
+
+    def __new__(cls, path: str, given: str) -> Kept:
+        made = super().__new__(cls, path)
+        made.given = given
+        return made
+
+    def __str__(self) -> str:
+        return self.given
+
+    def __format__(self, spec: str) -> str:
+        return format(self.given, spec)
 
 
 class Again:
@@ -39,7 +57,7 @@ class Again:
             else:
                 with open(path, "rb") as file:
                     shutil.copyfileobj(file, kept)
-        return kept.name
+        return Kept(kept.name, called(path))
 
     def close(self) -> None:
         """Nothing is read any more."""

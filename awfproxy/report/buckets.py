@@ -71,8 +71,8 @@ class Bucket:
         self.reasoning_calls = 0
         #: as in `facts`, which is asked of every call
         self.includes_cache = facts.includes_cache
-        #: the ten minutes of the call before: what begins as its time does (`times.TEN_MINUTES` characters) is from
-        #: `begin` on, and before `end`
+        #: the hour of the call before, or its ten minutes where prices change within the hour: what begins as its time
+        #: does is from `begin` on, and before `end`
         self.begin = ""
         self.end = ""
         #: what calls of that time are priced by; None: they have no price

@@ -170,14 +170,15 @@ class ByTurn(Usage):
 
     def read(self, files: Sequence[str], stdin: IO[bytes] | None, progress: Callable[[int], None] | None) -> None:
         """All rows of the files, "-" among them."""
-        rows = TurnRows(files, stdin, progress)
+        lines = Lines(files, stdin, progress)
+        rows = TurnRows(lines)
         wants = self.filters.wants
         for turn in rows:
             if wants(turn):
                 self.grouped.add(turn)
         for _ in range(rows.skipped):
             self.remarks.count(MISTYPED)
-        self.remarks.too_long += rows.too_long
+        self.remarks.too_long += lines.too_long
         self.remarks.troubles += rows.troubles
         if rows.repeated:
             self.remarks.troubles.append(f"{many(rows.repeated, 'turn')} met again, counted once.")

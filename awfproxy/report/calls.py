@@ -45,14 +45,16 @@ class Calls:
         self._waiting: OrderedDict[str, Row] = OrderedDict()
         self._width = width
 
-    def usage(self, line: bytes) -> None:
-        """A line of token-usage.jsonl whose request will come."""
+    def usage(self, line: bytes) -> bool:
+        """A line of token-usage.jsonl whose request will come; False: it is no record."""
         row = read_row(line)
-        if isinstance(row, str) or row.request_id is None:
-            return
-        self._waiting[row.request_id] = row
-        if len(self._waiting) > WAITING_MAX:
-            self._waiting.popitem(last=False)
+        if isinstance(row, str):
+            return False
+        if row.request_id is not None:
+            self._waiting[row.request_id] = row
+            if len(self._waiting) > WAITING_MAX:
+                self._waiting.popitem(last=False)
+        return True
 
     def line(self, line: bytes) -> str | None:
         """What is shown for a line of any kind; None: it is no record."""

@@ -7,7 +7,7 @@ Rules:
   They are in whole pico-dollars, so that no order of adding shows.  Every other call goes the long way (`exact`).
 * Which calls are plain the decoder says: a record whose `usage` has anything with a price of its own does not decode as
   a `PlainRow`.
-* Prices are those of the time at which the call was admitted, to ten minutes.
+* Prices are those of the time at which the call was admitted: its ten minutes, where they change within an hour.
 * Where the way of serving, or a part of what was used, has no rate of its own, the cost is a least one.
 """
 
@@ -21,7 +21,7 @@ from msgspec import Meta
 from awfproxy.core.consumption import Consumption, of_record
 from awfproxy.core.fields import COUNT_MAX
 from awfproxy.report.rows import COUNTS, Count, Counted, Row, UsageRow, decoded
-from awfproxy.report.times import CANONICAL, TEN_MINUTES, canonical, moment
+from awfproxy.report.times import CANONICAL, HOUR, TEN_MINUTES, canonical, moment
 
 if TYPE_CHECKING:
     from awfproxy.prices.price_list import Price, PriceList
@@ -37,6 +37,9 @@ KEPT_MAX: Final = 8_192
 
 #: Words for the standard way of serving: those of `core.consumption`, as providers write them.
 _Standard = Literal["", "default", "standard", "standard_only", "auto", "on_demand", "unspecified", "ON_DEMAND"]
+#: Words that are the same objects in every row: those are found faster, and most records have no others.
+_Source = Literal["reported", "partial", "estimated"]
+_Unknown = Literal["input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "status"]
 _None = Annotated[int, Meta(ge=0, le=0)]
 
 
@@ -82,12 +85,16 @@ class _Plain(msgspec.Struct, gc=False):
 class PlainCounted(Counted):
     """The same as `PlainRow`, without labels."""
 
+    usage_source: _Source | None = None
+    unknown: tuple[_Unknown, ...] | None = None
     usage: _Plain | None = None
 
 
 class PlainRow(Row):
     """A row whose price is its counts times its model's rates."""
 
+    usage_source: _Source | None = None
+    unknown: tuple[_Unknown, ...] | None = None
     usage: _Plain | None = None
 
 
@@ -171,6 +178,11 @@ class Costs:
                 rates = self._by_price[price] = _rates_of(price)
         kept[key] = rates
         return rates
+
+    def span(self, row: Counted) -> int:
+        """Characters of a canonical time such that calls of the row's model whose times begin alike have one price:
+        `HOUR` or `TEN_MINUTES`."""
+        return HOUR if self._prices.hourly(row.provider or "", row.model or "") else TEN_MINUTES
 
     def exact(self, line: bytes, rates: Rates) -> Cost:
         """The long way: of the call of this line; 0 where nothing is known of what it used."""

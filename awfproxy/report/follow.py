@@ -1,8 +1,9 @@
 """A file that somebody else appends to: its last lines, and those that come.
 
 Rules: only whole lines are given; one without its newline waits for it, up to `LINE_MAX`.  A file that is renamed is
-read on for `LATE_SECONDS`, because writers notice it a moment later, beside the new one of its name.  A file that has
-become shorter is read from its beginning.  Time is an argument.
+read on, because writers notice it a moment later, until there is a new one of its name and nothing came for
+`LATE_SECONDS`: then it has ended, and what is behind its last newline is a line.  A file that has become shorter is
+read from its beginning.  Time is an argument.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import IO, Final
 
 from awfproxy.report.lines import LINE_MAX
 
-#: seconds for which a renamed file may still get lines
+#: seconds without a byte after which a renamed file has ended
 LATE_SECONDS: Final = 5.0
 #: bytes read at once
 BLOCK: Final = 64 * 1024
@@ -30,8 +31,10 @@ class Followed:
         self._path = path
         self._count = count
         self._open: _Open | None = None
-        #: renamed files, and until when they are read
+        #: renamed files, and when they end if nothing comes
         self._renamed: list[tuple[_Open, float]] = []
+        #: lines that are longer than any record
+        self.too_long = 0
         #: the file was there at the first look; a later one is read from its beginning
         self._looked = False
 
@@ -40,14 +43,9 @@ class Followed:
 
         :param now: seconds that only grow
         """
-        found: list[bytes] = []
-        for old, until in self._renamed:
-            found += old.lines()
-            if now >= until:
-                old.close()
-        self._renamed = [(old, until) for old, until in self._renamed if now < until]
+        found = self._late(now)
         if self._open is not None:
-            found += self._open.lines()
+            found += self._lines_of(self._open)
             if self._open.is_at(self._path):
                 return found
             self._renamed.append((self._open, now + LATE_SECONDS))
@@ -60,7 +58,29 @@ class Followed:
         if first:
             file.seek(_before(file, file.seek(0, os.SEEK_END), self._count))
         self._open = _Open(file)
-        return found + self._open.lines()
+        return found + self._lines_of(self._open)
+
+    def _late(self, now: float) -> list[bytes]:
+        """What came to renamed files, and the ends of those that have ended."""
+        found: list[bytes] = []
+        going = []
+        for old, until in self._renamed:
+            before = old.read
+            found += self._lines_of(old)
+            if old.read != before:
+                until = now + LATE_SECONDS
+            if now < until or self._open is None:
+                going.append((old, until))
+                continue
+            found += old.end()
+            old.close()
+        self._renamed = going
+        return found
+
+    def _lines_of(self, file: _Open) -> list[bytes]:
+        found = file.lines()
+        self.too_long, file.too_long = self.too_long + file.too_long, 0
+        return found
 
     def close(self) -> None:
         """Lets go of the files."""
@@ -77,6 +97,10 @@ class _Open:
         self._rest = b""
         #: that line is longer than any record: the rest of it is passed over
         self._skips = False
+        #: bytes that were read
+        self.read = 0
+        #: lines that are longer than any record
+        self.too_long = 0
 
     def lines(self) -> list[bytes]:
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
@@ -84,15 +108,21 @@ class _Open:
             self._rest, self._skips = b"", False
         found: list[bytes] = []
         while block := self._file.read(BLOCK):
+            self.read += len(block)
             *whole, rest = (self._rest + block).split(b"\n")
             if whole and self._skips:
                 del whole[0]
                 self._skips = False
             found += whole
             if len(rest) > LINE_MAX:
+                self.too_long += not self._skips
                 self._skips = True
             self._rest = b"" if self._skips else rest
         return found
+
+    def end(self) -> list[bytes]:
+        """The last line, if it lacks its newline: nothing comes any more."""
+        return [self._rest] if self._rest else []
 
     def is_at(self, path: str) -> bool:
         try:

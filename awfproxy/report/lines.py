@@ -12,7 +12,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, TypeVar, cast
 
 #: Bytes of the longest line that is read: records have at most some tens of KB.
 LINE_MAX: Final = 1024 * 1024
@@ -27,6 +27,8 @@ PROGRESS_BLOCKS: Final = 128
 
 #: Standard input, as a path.
 STDIN: Final = "-"
+
+T = TypeVar("T")
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -73,12 +75,12 @@ class Lines:
     def __iter__(self) -> Iterator[bytes]:
         return self._through(self._lines_of)
 
-    def blocks(self) -> Iterator[bytes]:
-        """The same lines, many in one piece: each piece ends with a line, of which only a file's last may lack its
-        newline."""
+    def blocks(self) -> Iterator[list[bytes]]:
+        """The same lines, some tens at once: a reader that does each step for all of them is faster.  Only the last
+        line of a file may lack its newline."""
         return self._through(self._blocks_of)
 
-    def _through(self, read: Callable[[IO[bytes]], Iterator[bytes]]) -> Iterator[bytes]:
+    def _through(self, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
         for path in self._files:
             if isinstance(path, Unread):
                 self.troubles.append(f"{path}: not read: {path.why}.")
@@ -95,7 +97,7 @@ class Lines:
                         self._done += file.tell() if file.seekable() else 0
             except broken_file_errors() as error:
                 # A live file's compression ends in the middle; everything before has been read.
-                self.troubles.append(f"{path}: {how}: {reason_of(error)}.")
+                self.troubles.append(f"{called(path)}: {how}: {reason_of(error)}.")
 
     def _lines_of(self, file: IO[bytes]) -> Iterator[bytes]:
         readline = decompressed(file).readline
@@ -112,7 +114,7 @@ class Lines:
             if not count % PROGRESS_LINES:
                 self._tell(file)
 
-    def _blocks_of(self, file: IO[bytes]) -> Iterator[bytes]:
+    def _blocks_of(self, file: IO[bytes]) -> Iterator[list[bytes]]:
         # One read of the file at a time: what was read before it breaks off must not be lost.
         read = cast("io.BufferedReader", decompressed(file)).read1
         # the beginning of a line whose end is not read yet; None: it was too long, and goes on
@@ -122,28 +124,34 @@ class Lines:
             count += 1
             if not count % PROGRESS_BLOCKS:
                 self._tell(file)
-            first, end = block.find(b"\n") + 1, block.rfind(b"\n") + 1
+            # Twice as fast as `split`.
+            lines = io.BytesIO(block).readlines()
             if begun is None:
-                if first:
-                    begun = b""
-                    if first < end:
-                        yield block[first:end]
-            elif len(begun) + (first or len(block)) > LINE_MAX:
-                self.too_long += 1
-                if first < end:
-                    yield block[first:end]
-                begun = b"" if first else None
-            elif first:
-                yield begun + block[:end]
                 begun = b""
-            if begun is not None:
-                begun += block[end:]
+                if not lines.pop(0).endswith(b"\n"):
+                    begun = None
+                    continue
+            elif len(begun) + len(lines[0]) > LINE_MAX:
+                self.too_long += 1
+                begun = b"" if lines.pop(0).endswith(b"\n") else None
+            else:
+                lines[0] = begun + lines[0]
+                begun = b""
+            if lines and not lines[-1].endswith(b"\n"):
+                begun = lines.pop()
+            if lines:
+                yield lines
         if begun:
-            yield begun
+            yield [begun]
 
     def _tell(self, file: IO[bytes]) -> None:
         if self._progress is not None and file.seekable():
             self._progress(self._done + file.tell())
+
+
+def called(path: str) -> str:
+    """What a file is called in sentences."""
+    return "stdin" if path == STDIN else str(path)
 
 
 def find_files(paths: Sequence[str], prefix: str, but: str) -> list[str]:

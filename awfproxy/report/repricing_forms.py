@@ -108,7 +108,7 @@ def _markdown(report: Repricing, width: int | None) -> str:
     table = _table(report, MARKDOWN_ROWS)
     parts = ["### Calls priced anew\n", markdown(total), details("By model", markdown(table))]
     left = len(report.groups) - MARKDOWN_ROWS
-    parts += [f"{left:,} more models are in the total.\n"] if left > 0 else []
+    parts += [f"In the total: {many(left, 'more model')}.\n"] if left > 0 else []
     return "\n".join([*parts, *(f"{note}\n" for note in _notes(report, markdown_code))])
 
 

@@ -9,7 +9,8 @@ which lines that share an id and tell different things are known from one line t
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import count, repeat
 from typing import Final
 
 #: places in the first table: 512 KB
@@ -33,8 +34,7 @@ class Seen:
         size = FIRST
         while _places(size) < expected and size < LARGEST_FIRST:
             size *= 2
-        self._table = array("q", bytes(8 * size))
-        self._marks = array("H", bytes(2 * size))
+        self._table, self._marks = _tables(size)
         self._mask = size - 1
         self._left = _places(size)
         #: texts that were not new and came with something else than the first time
@@ -47,40 +47,39 @@ class Seen:
         """
         return not self.repeated((text,), (came_with,))
 
-    def repeated(self, texts: Iterable[str | None], came_with: Sequence[int] = ()) -> list[int]:
+    def repeated(self, texts: Sequence[str | None], came_with: Sequence[int] = ()) -> list[int]:
         """Which of the texts are not new, by their places, counted from 0; afterwards none is.  None is always new.
 
         :param came_with: a hash of what each came with; empty: that is not compared
         """
-        table, mask, left, marks = self._table, self._mask, self._left, self._marks
+        while self._left <= len(texts):
+            self._grow()
+        table, mask, marks = self._table, self._mask, self._marks
         again = []
-        for number, text in enumerate(texts):
+        nothing = 0
+        for number, text, hashed, mark in zip(count(), texts, map(hash, texts), came_with or repeat(0), strict=False):
             if text is None:
+                nothing += 1
                 continue
             # 0 is an empty place: the one hash in 2^64 that is 0 stands for its neighbour.
-            value = hash(text) or 1
+            value = hashed or 1
             place = value & mask
             while found := table[place]:
                 if found == value:
                     again.append(number)
-                    self.differing += bool(came_with) and marks[place] != came_with[number] & _MARK
+                    self.differing += marks[place] != mark & _MARK
                     break
                 place = (place + 1) & mask
             else:
                 table[place] = value
-                if came_with:
-                    marks[place] = came_with[number] & _MARK
-                left -= 1
-                if not left:
-                    self._grow()
-                    table, mask, left, marks = self._table, self._mask, self._left, self._marks
-        self._left = left
+                marks[place] = mark & _MARK
+        self._left -= len(texts) - nothing - len(again)
         return again
 
     def _grow(self) -> None:
         old, came_with = self._table, self._marks
         size = 2 * len(old)
-        table, marks, mask = array("q", bytes(8 * size)), array("H", bytes(2 * size)), size - 1
+        (table, marks), mask = _tables(size), size - 1
         for value, mark in zip(old, came_with, strict=True):
             if value:
                 place = value & mask
@@ -88,7 +87,12 @@ class Seen:
                     place = (place + 1) & mask
                 table[place], marks[place] = value, mark
         self._table, self._marks, self._mask = table, marks, mask
-        self._left = _places(size) - _places(len(old))
+        self._left += _places(size) - _places(len(old))
+
+
+def _tables(size: int) -> tuple[array[int], array[int]]:
+    """Empty ones, for hashes and for marks."""
+    return array("q", bytes(8 * size)), array("H", bytes(2 * size))
 
 
 def _places(size: int) -> int:

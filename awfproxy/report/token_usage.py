@@ -7,7 +7,6 @@ Rules: each record counts once, however many files hold it.  A figure is shown a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import IO, Final, Protocol
 
 import msgspec
@@ -16,7 +15,7 @@ from awfproxy.report.costs import Costs, PlainCounted, PlainRow
 from awfproxy.report.filters import Filters
 from awfproxy.report.lines import Lines, find_files, size_of
 from awfproxy.report.reading import USAGE, USAGE_BUT, Remarks, expected, many
-from awfproxy.report.rows import COUNTLESS, LABELS, OUTPUT, Counted, Reason, Row, decoded, know_output, used
+from awfproxy.report.rows import COUNTLESS, LABELS, OUTPUT, Counted, Reason, Row, decoded, know_output
 from awfproxy.report.seen import Seen
 from awfproxy.report.sums import Groups, Totals
 from awfproxy.report.totals import Grouped
@@ -101,16 +100,14 @@ class TokenUsage(Usage):
         # Where a block has a line that is not plain, the next ones likely have too: they are read line by line.
         left = patience = 0
         for block in lines.blocks():
-            # Twice as fast as `split`.
-            several = BytesIO(block).readlines()
             if left:
                 left -= 1
-            elif take_all(several):
+            elif take_all(block):
                 patience = 0
                 continue
             else:
                 left = patience = min(2 * patience + 1, BLOCKS_PASSED_MAX)
-            for line in several:
+            for line in block:
                 reason = take(line)
                 if reason is not None and not line.isspace():
                     self.remarks.count(reason)
@@ -132,15 +129,21 @@ class TokenUsage(Usage):
                 rows = list(map(decode, lines))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return False
-            for row, line in zip(rows, lines, strict=True):
-                if row.unknown is not None and OUTPUT in row.unknown:
-                    know_output(row, line)
-            left = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
-            for _ in range(len(rows) - len(left)):
-                remarks.count(COUNTLESS)
+            for place in [place for place, row in enumerate(rows) if row.unknown and OUTPUT in row.unknown]:
+                know_output(rows[place], lines[place])
+            left = rows
+            if None in [row.input_tokens for row in rows]:
+                left = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
+                for _ in range(len(rows) - len(left)):
+                    remarks.count(COUNTLESS)
             if wanted is not None:
                 left = [row for row in left if wanted(row)]
-            again = repeated([row.request_id for row in left], list(map(hash, map(used, left))))
+            # Each as `Counted.mark`, and twice as fast.
+            marks = [
+                hash((row.model, row.input_tokens, row.output_tokens, row.cache_read_tokens, row.cache_write_tokens))
+                for row in left
+            ]
+            again = repeated([row.request_id for row in left], marks)
             if again:
                 remarks.duplicates += len(again)
                 remarks.differing = seen.differing

@@ -21,7 +21,7 @@ from awfproxy.report.costs import Costs
 from awfproxy.report.escaping import short
 from awfproxy.report.rows import APART, COUNTS, Counted, unknown_counts
 from awfproxy.report.sums import ELSEWHERE, OTHERS, SOURCES, Group, Groups, Key, Totals, named
-from awfproxy.report.times import CANONICAL, HOUR, TEN_MINUTES, Hours, canonical
+from awfproxy.report.times import CANONICAL, HOUR, Hours, canonical
 
 #: What records can be grouped by: members of a row, and what is derived from its time.
 MEMBERS: Final = ("conversation", "feature", "model", "outcome", "port", "provider", "run", "user")
@@ -109,8 +109,9 @@ class Grouped(Groups):
                 continue
             if plain:
                 # Where a part is more than the whole, or a dearer price begins, sums do not tell the price.
-                whole = fresh if bucket.includes_cache else fresh + read + written
-                if read + written <= whole <= bucket.longest and (not thought or thought <= output):
+                cached = read + written
+                whole = fresh if bucket.includes_cache else fresh + cached
+                if cached <= whole <= bucket.longest and (not thought or thought <= output):
                     usage = row.usage  # type: ignore[attr-defined]
                     if usage is None or usage.cache_creation is None:
                         continue
@@ -135,7 +136,7 @@ class Grouped(Groups):
         bucket.begin = bucket.end = ""
         if when is not None:
             if len(when) == CANONICAL and when[-1] == "Z":
-                bucket.begin = when[:TEN_MINUTES]
+                bucket.begin = when[: HOUR if self._costs is None else self._costs.span(row)]
                 bucket.end = bucket.begin + LAST
             head = when[:HOUR]
             if head not in self._heads and len(self._heads) < HEADS_MAX:

@@ -1,7 +1,8 @@
 """Watching the files of records: what they end with, and what comes.
 
 Rules: of a folder two files are followed, and a request is shown with its usage.  Usage is written before its request,
-so requests are read first and usage then: the usage of every request that was read is there.
+so requests are read first and usage then: the usage of every request that was read is there.  Lines that are no records
+are counted.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ class Watch:
 
     def __init__(self, paths: Sequence[str], count: int, width: Callable[[], int | None]) -> None:
         self._watched = [_watched(path, count, Calls(width)) for path in paths]
+
+    @property
+    def skipped(self) -> int:
+        """Lines that are no records of calls."""
+        return sum(watched.skipped for watched in self._watched)
 
     def run(self, follow: bool) -> bool:
         """Shows what is there, and if asked for what comes, until interrupted; whether there was anything."""
@@ -69,9 +75,15 @@ class _File:
     def __init__(self, path: str, count: int, calls: Calls) -> None:
         self._followed = Followed(path, count)
         self._calls = calls
+        self._bad = 0
+
+    @property
+    def skipped(self) -> int:
+        return self._bad + self._followed.too_long
 
     def shown(self, now: float) -> list[str]:
-        lines = (self._calls.line(line) for line in self._followed.lines(now))
+        lines = [self._calls.line(line) for line in self._followed.lines(now) if line.strip()]
+        self._bad += lines.count(None)
         return [line for line in lines if line is not None]
 
     def close(self) -> None:
@@ -85,12 +97,18 @@ class _Folder:
         self._requests = Followed(os.path.join(path, REQUESTS), count)
         self._usage = Followed(os.path.join(path, USAGE), count and count + AT_ONCE)
         self._calls = calls
+        self._bad = 0
+
+    @property
+    def skipped(self) -> int:
+        return self._bad + self._requests.too_long + self._usage.too_long
 
     def shown(self, now: float) -> list[str]:
         requests = self._requests.lines(now)
         for line in self._usage.lines(now):
-            self._calls.usage(line)
-        lines = (self._calls.line(line) for line in requests)
+            self._bad += bool(line.strip()) and not self._calls.usage(line)
+        lines = [self._calls.line(line) for line in requests if line.strip()]
+        self._bad += lines.count(None)
         return [line for line in lines if line is not None]
 
     def close(self) -> None:

@@ -38,3 +38,14 @@ def test_without_a_condition_always(at: float) -> None:
     """No constraint is one that always holds."""
     assert span_of(None) == ALWAYS
     assert Span().holds(at)
+
+
+@given(moments.map(int), st.integers(0, 3599), st.sampled_from([0, 8, 16, 23]), st.sampled_from([0, 15, 30]))
+def test_an_hourly_one_holds_for_whole_hours(at: int, later: int, hour: int, minute: int) -> None:
+    """At both ends of the day's times, and from a day on."""
+    of_day = Span(start=hour * 3600.0 + minute * 60, end=12 * 3600.0)
+    dated = span_of(StartDateConstraint(start_date=date(2026, 3, 1)))
+    assert ALWAYS.hourly and dated.hourly and of_day.hourly == (not minute)
+    begun = at - at % 3600
+    for span in (dated, *([of_day] if of_day.hourly else [])):
+        assert span.holds(begun) == span.holds(begun + later)

@@ -211,3 +211,10 @@ def test_a_wrong_file_opens_no_list(tmp_path: Path) -> None:
     """Nothing is priced by half a file."""
     with pytest.raises(PriceFileError, match="cannot be read"):
         open_price_list(str(tmp_path / "none.toml"))
+
+
+def test_which_prices_change_within_an_hour() -> None:
+    """DeepSeek's, whose cheap hours begin at half past; what has no price never changes."""
+    prices = open_price_list()
+    assert [prices.hourly(*one) for one in (("openai", "gpt-4o"), ("openai", "no-such-model"))] == [True, True]
+    assert not prices.hourly("generic", "deepseek-chat")

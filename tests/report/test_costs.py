@@ -225,3 +225,21 @@ def test_cached_tokens_that_are_missing_make_a_least_sum(provider: str, source: 
     totals = added([record | {"unknown": ["cache_read_tokens", "cache_write_tokens"]}])
     assert totals.total.unknown == least
     assert totals.cost.unknown == max(least, totals.unpriced)
+
+
+def test_a_price_that_changes_within_an_hour() -> None:
+    """Calls of one hour, and of one bucket, each by its own time."""
+    prices = open_price_list()
+    counts: dict[str, Any] = dict.fromkeys(COUNTS[:4], 0) | {"input_tokens": 1_000_000}
+    times = ["2025-06-01T16:25:00.000Z", "2025-06-01T16:35:00.000Z", "2025-06-01T16:29:59.999Z"]
+    several = [PlainRow(provider="generic", model="deepseek-chat", timestamp=when, **counts) for when in times]
+
+    def cost(rows: list[PlainRow]) -> int:
+        grouped = Grouped([], Costs(prices, 1_780_000_000.0))
+        assert grouped.count(rows, True) == []
+        grouped.settle()
+        return grouped.overall().cost.known
+
+    dear, cheap, again = (cost([row]) for row in several)
+    assert dear == again > cheap
+    assert cost(several) == dear + cheap + again

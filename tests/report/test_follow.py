@@ -58,11 +58,49 @@ def test_follows_a_rename(tmp_path: Path) -> None:
     append(old, b"4\n")
     assert sorted(followed.lines(2)) == [b"4", b"5"]
     append(old, b"6\n")
-    assert followed.lines(2 + LATE_SECONDS) == [b"6"]
-    append(old, b"lost\n")
+    assert followed.lines(1 + LATE_SECONDS) == [b"6"]
     append(path, b"7\n")
-    assert followed.lines(3 + LATE_SECONDS) == [b"7"]
+    assert followed.lines(1 + 2 * LATE_SECONDS) == [b"7"]
+    append(old, b"lost\n")
+    append(path, b"8\n")
+    assert followed.lines(2 + 2 * LATE_SECONDS) == [b"8"]
     followed.close()
+
+
+def test_the_end_of_a_renamed_file(tmp_path: Path) -> None:
+    """A last line without its newline is given when the new file is there and the old one has stood still."""
+    path, old = tmp_path / "a", tmp_path / "a.1"
+    path.write_bytes(b"1\n2")
+    followed = Followed(str(path), 5)
+    assert followed.lines(0) == [b"1"]
+    os.rename(path, old)
+    assert followed.lines(1) == []
+    assert followed.lines(1 + 9 * LATE_SECONDS) == []  # nobody has begun a new one: whoever writes may not know yet
+    path.write_bytes(b"")
+    append(old, b"2")
+    late = 2 + 9 * LATE_SECONDS
+    assert followed.lines(late) == []
+    append(path, b"3\n")
+    assert followed.lines(late + LATE_SECONDS / 2) == [b"3"]
+    assert followed.lines(late + LATE_SECONDS) == [b"22"]
+    assert followed.lines(late + 3 * LATE_SECONDS) == []
+    followed.close()
+
+
+def test_an_old_file_that_ended_well_gives_nothing_more(tmp_path: Path) -> None:
+    """No empty line; nor the rest of one that was too long, which is counted once."""
+    for content, too_long in ((b"1\n", 0), (b"x" * (3 * LINE_MAX), 1)):
+        path = tmp_path / "a"
+        path.write_bytes(b"")
+        followed = Followed(str(path), 5)
+        assert followed.lines(0) == []
+        path.write_bytes(content)
+        followed.lines(1)
+        os.rename(path, tmp_path / "a.1")
+        path.write_bytes(b"")
+        assert followed.lines(2) == followed.lines(3 + LATE_SECONDS) == []
+        assert followed.too_long == too_long
+        followed.close()
 
 
 def test_follows_a_file_that_is_cut(tmp_path: Path) -> None:

@@ -35,3 +35,12 @@ def test_what_comes_with_an_id_is_compared() -> None:
     assert seen.repeated(ids, [number % 7 for number in range(FIRST)]) == []
     assert not any(seen.add(each, number % 7) for number, each in enumerate(ids)) and seen.differing == 0
     assert not seen.add(ids[3], 4) and seen.differing == 1
+
+
+def test_many_at_once() -> None:
+    """More than the table has room for, and some without an id among them."""
+    seen = Seen()
+    ids = [None if number % 3 == 0 else f"0198c0de-{number:08x}" for number in range(FIRST * 2)]
+    assert seen.repeated(ids) == []
+    assert seen.repeated(ids) == [number for number in range(FIRST * 2) if number % 3]
+    assert seen.repeated(["new", None, "new"]) == [2]

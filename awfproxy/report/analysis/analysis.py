@@ -213,8 +213,8 @@ class _Pass:
         silent = analysis.whole.calls - analysis.of_conversations
         if silent:
             said.append(
-                f"{silent:,} of {many(analysis.whole.calls, 'call')} say nothing of their conversation: what goes by "
-                "it cannot be found in them."
+                f"Nothing is known of the conversation of {silent:,} of {many(analysis.whole.calls, 'call')}: what "
+                "goes by it cannot be found there."
             )
         if self.conversations.forgotten:
             forgotten = many(self.conversations.forgotten, "conversation")

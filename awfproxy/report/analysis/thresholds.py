@@ -6,7 +6,7 @@ tested against it.  What is wrong with a file of thresholds is told all at once,
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -18,6 +18,9 @@ from awfproxy.core.toml_tables import Table
 
 #: bytes of a file of thresholds; all of them, with long comments, have a tenth of it
 FILE_MAX: Final = 64 * 1024
+
+#: how `--set` is given; a second line would be another setting
+_SETTING: Final = re.compile(r"[^=\n]*[^=\s][^=\n]*=.*\S.*")
 
 Count = Annotated[int, Meta(ge=1, le=10**9)]
 Tokens = Annotated[int, Meta(ge=0, le=10**12)]
@@ -128,13 +131,13 @@ def thresholds_of(file: str | None = None, settings: Sequence[str] = ()) -> Thre
     """
     values: dict[str, Any] = {}
     faults: list[str] = []
-    texts = [] if file is None else [(_read(file), os.path.basename(file))]
-    texts += [(setting, f"--set {setting}") for setting in settings]
-    for text, name in texts:
-        if "\n" in text and name.startswith("--set"):
-            faults.append(f"{name}: more than one line.")
-            continue
-        document = TomlDocument(text, name, Thresholds)
+    documents = [] if file is None else [TomlDocument(_read(file), file, Thresholds)]
+    for setting in settings:
+        if _SETTING.fullmatch(setting) is None:
+            faults.append(f"--set {setting}: is not like NAME=VALUE.")
+        else:
+            documents.append(TomlDocument(setting, f"--set {setting}", Thresholds, one_line=True))
+    for document in documents:
         faults += document.lines()
         if not document.faults:
             values |= {name: getattr(document.tables, name) for (name,) in document.given}

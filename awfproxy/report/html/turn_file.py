@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from heapq import heappush, heappushpop
 from typing import IO, Final
 
+from awfproxy.report.lines import Lines
 from awfproxy.report.turns.turn_file import Turn, TurnRows
 
 #: turns that are kept, the dearest: a session of the longest that is drawn has `plots.COLUMNS_MAX`; some 10 MB
@@ -33,7 +34,7 @@ class TurnFile:
 
     def read(self, files: Sequence[str], stdin: IO[bytes] | None = None) -> None:
         """Every row of the files."""
-        rows = TurnRows(files, stdin)
+        rows = TurnRows(Lines(files, stdin))
         for number, turn in enumerate(rows):
             self._add(turn, number)
         self.skipped += rows.skipped

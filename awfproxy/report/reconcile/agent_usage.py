@@ -14,6 +14,7 @@ from typing import IO
 import msgspec
 from msgspec import field
 
+from awfproxy.report.reading import many
 from awfproxy.report.reconcile.calendar import EDGE
 from awfproxy.report.reconcile.used import Counts, Used
 from awfproxy.report.turns.agent_events import Usage
@@ -55,9 +56,9 @@ def read_agent_usage(paths: Sequence[str], stdin: IO[bytes] | None = None) -> Ag
         if times:
             found.times.append((min(times) - EDGE, max(times) + EDGE))
     if timeless:
-        found.remarks.append(f"{timeless:,} calls of the logs have no time and are left out.")
+        found.remarks.append(f"Left out, as there is no time: {many(timeless, 'call')} of the logs.")
     if silent:
-        found.remarks.append(f"{silent:,} calls of the logs have no counts: they are missing there.")
+        found.remarks.append(f"Missing there, as there are no counts: {many(silent, 'call')} of the logs.")
     return found
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from awfproxy.report.reading import many
 from awfproxy.report.reconcile.books import Here, Part
 from awfproxy.report.reconcile.comparison import Cause, Compared, Pair, Surety
 from awfproxy.report.reconcile.names import Families
@@ -204,13 +205,13 @@ def _inexact(pair: Pair) -> None:
     parts = [max(-most, min(rest, most)) for rest, most in zip(pair.rest, inexact, strict=True)]
     if any(parts):
         sure: Surety = "likely" if parts == pair.rest else "possible"
-        words = f"{pair.here.inexact_calls:,} of our calls have estimated or partial figures"
+        words = f"estimated or partial figures in {pair.here.inexact_calls:,} of our calls"
         pair.explain(Cause("estimated-here", sure, words, parts))
     unknown = [count if told else 0 for count, told in zip(pair.here.unknown, pair.told, strict=True)]
     parts = [rest if rest < 0 and count else 0 for rest, count in zip(pair.rest, unknown, strict=True)]
     if any(parts):
         calls = max(count for count, part in zip(unknown, parts, strict=True) if part)
-        words = f"{calls:,} of our calls do not know it: their answers did not say"
+        words = f"not known in {calls:,} of our calls: the answers did not say"
         # Calls that are missing altogether have more of the other classes too.
         others = any(rest < 0 and not part for rest, part in zip(pair.rest, parts, strict=True))
         pair.explain(Cause("unknown-here", "possible" if others else "likely", words, parts))
@@ -248,7 +249,7 @@ def _missing_here(pair: Pair, parts: Vector, calls: int | None, compared: Compar
 def _missing_there(pair: Pair, parts: Vector, calls: int | None, compared: Compared, agents: bool) -> Cause:
     told = None if calls is None or calls <= 0 else calls
     calendar = compared.book.calendars[pair.key.provider]
-    count = f"{told:,} more calls here: " if told is not None else ""
+    count = f"{many(told, 'more call')} here: " if told is not None else ""
     if agents:
         if told is None and calls is not None:
             if not any(parts[place] for place in INPUT):

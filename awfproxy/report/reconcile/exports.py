@@ -16,7 +16,7 @@ from typing import IO, Final, cast
 import msgspec
 from msgspec import field
 
-from awfproxy.report.lines import BUFFER, STDIN, Unread, broken_file_errors, decompressed, files_in, reason_of
+from awfproxy.report.lines import BUFFER, STDIN, Unread, broken_file_errors, called, decompressed, files_in, reason_of
 from awfproxy.report.reading import many
 from awfproxy.report.reconcile.export_csv import read_csv
 from awfproxy.report.reconcile.export_json import DOCUMENT_MAX, Told, read_json
@@ -71,14 +71,15 @@ def read_exports(
         if isinstance(path, Unread):
             found.faults.add(path, f"not read: {path.why}")
             continue
-        book.begin(path)
+        name = called(path)
+        book.begin(name)
         try:
             told = _read(path, stdin, found.faults, book.take)
         except broken_file_errors() as error:
-            found.faults.add(path, f"not read to its end: {reason_of(error)}")
+            found.faults.add(name, f"not read to its end: {reason_of(error)}")
             continue
         except _TooMany:
-            found.faults.add(path, f"has more than {ROWS_MAX:,} rows with the files before; export days, not hours")
+            found.faults.add(name, f"has more than {ROWS_MAX:,} rows with the files before; export days, not hours")
             break
         found.spans += book.spans(told)
         for kind, count in told.passed.items():
@@ -172,7 +173,7 @@ def _wanted(name: str) -> bool:
 
 def _read(path: str, stdin: IO[bytes] | None, faults: Faults, take: Callable[[Used], None]) -> Told:
     if path == STDIN:
-        return _read_file(stdin or sys.stdin.buffer, path, faults, take)
+        return _read_file(stdin or sys.stdin.buffer, called(path), faults, take)
     with open(path, "rb", buffering=BUFFER) as file:
         return _read_file(file, path, faults, take)
 

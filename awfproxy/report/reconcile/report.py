@@ -155,15 +155,16 @@ class Reconciliation:
 
     @property
     def found(self) -> bool:
-        """Whether there is anything to compare.  Without any record of ours there is not: records that were looked for
-        in the wrong place are not calls that are missing here."""
-        return self.calls > 0 and any(table.lines for table in self.tables)
+        """Whether there is anything to compare.  Without any record of ours there is not, and there are no tables:
+        records that were looked for in the wrong place are not calls that are missing here."""
+        return any(table.lines for table in self.tables)
 
     @property
     def agrees(self) -> bool:
-        """Whether every row and every total is within the tolerance, and every file could be read."""
+        """Whether anything was compared, every row and every total of it is within the tolerance, and every file could
+        be read."""
         lines = [line for table in self.tables for line in (*table.lines.values(), *table.totals.values())]
-        return not self.faults.count and not any(line.exceeds(self.tolerance) for line in lines)
+        return self.found and not self.faults.count and not any(line.exceeds(self.tolerance) for line in lines)
 
 
 def reconcile_exports(
@@ -219,7 +220,8 @@ def reconcile_exports(
     prices = costs() if True in books and costs is not None else None
     own = Own(books.values(), families, prices, filters)
     _read_own(own, paths, stdin, progress, report)
-    _finish(report, books.get(False), books.get(True), by, agents=False)
+    if report.calls:
+        _finish(report, books.get(False), books.get(True), by, agents=False)
     if prices is not None:
         report.prices = prices.description
     return report
@@ -250,9 +252,9 @@ def reconcile_logs(
         book.add_theirs(row, families.of(row.model))
     own = Own([book], families, None, filters, read.agents, models)
     _read_own(own, paths, stdin, progress, report)
-    if read.rows:
+    if read.rows and report.calls:
         _finish(report, book, None, by, agents=True)
-    else:
+    if not read.rows:
         report.notes = [*read.remarks, "There are no calls in the agents' logs."]
     return report
 

@@ -14,7 +14,7 @@ from typing import IO, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from awfproxy.report.lines import STDIN, Lines, files_in
+from awfproxy.report.lines import STDIN, Lines, called, files_in
 from awfproxy.report.turns.agent_events import AgentLog, Event, known_id
 from awfproxy.report.turns.claude_log import ClaudeLog
 from awfproxy.report.turns.codex_log import CodexLog
@@ -92,12 +92,13 @@ def read_agent_logs(paths: Sequence[str], stdin: IO[bytes] | None = None) -> Age
         found.troubles += lines.troubles
         if log is None:
             if named:
-                found.troubles.append(f"{path}: no log of an agent that is known here.")
+                found.troubles.append(f"{called(path)}: no log of an agent that is known here.")
             continue
         events += len(log.events)
         found.logs.append(Log(path, log.agent, log.events))
         if events >= EVENTS_MAX:
-            found.troubles.append(f"{path}: more than {EVENTS_MAX:,} turns and calls; what follows was not read.")
+            more = f"more than {EVENTS_MAX:,} turns and calls; what follows was not read"
+            found.troubles.append(f"{called(path)}: {more}.")
             break
     return found
 

@@ -7,8 +7,8 @@ known.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Annotated, Final, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -80,26 +80,16 @@ class Turn(msgspec.Struct, gc=False):
 
 
 class TurnRows:
-    """All rows of all files, one pass; afterwards the counts say what was left out."""
+    """All rows of these lines, one pass; afterwards the counts say what was left out."""
 
-    def __init__(
-        self,
-        files: Sequence[str],
-        stdin: IO[bytes] | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        """As `Lines` has it."""
-        self._lines = Lines(files, stdin, progress)
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
         #: lines that are no rows
         self.skipped = 0
         #: rows that were met before
         self.repeated = 0
+        #: whole sentences, those about the files among them
         self.troubles: list[str] = []
-
-    @property
-    def too_long(self) -> int:
-        """Lines that are longer than any row."""
-        return self._lines.too_long
 
     def __iter__(self) -> Iterator[Turn]:
         met: set[int] = set()

@@ -49,7 +49,8 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
         for method, count in row.get("methods", {}).items():
             methods[method] = methods.get(method, 0) + count
     placed = sum(methods.values())
-    said = [f"{placed:,} of {calls:,} calls placed in {sum(1 for row in rows if row['event'] == 'turn'):,} turns."]
+    turns = sum(1 for row in rows if row["event"] == "turn")
+    said = [f"{placed:,} of {many(calls, 'call')} placed in {many(turns, 'turn')}."]
     for method, surety in METHODS.items():
         if method in methods:
             said.append(f"{methods[method]:,} by {method}: {surety.words}.")
@@ -61,7 +62,7 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
         if reason in reasons:
             said.append(f"{reasons[reason]:,} unmatched ({reason}): {words}.")
     if missing := sum(row.get("steps_not_recorded", 0) for row in rows):
-        said.append(f"{missing:,} calls of the agents' logs were not found in the records.")
+        said.append(f"Not found in the records: {many(missing, 'call')} of the agents' logs.")
     return said
 
 

@@ -274,4 +274,4 @@ def test_awfs_own_records_are_read(tmp_path: Path) -> None:
             "output_tokens", "cache_read_tokens", "cache_write_tokens", "duration_ms", "response_bytes",
         )})  # fmt: skip
     code, out, _ = run(write(tmp_path / "token-usage.jsonl", records))
-    assert code == 0 and "no findings" in out and "say nothing of their" in out
+    assert code == 0 and "no findings" in out and "Nothing is known of the conversation of" in out

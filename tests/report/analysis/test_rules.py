@@ -485,7 +485,7 @@ def test_a_record_with_broken_hints_counts_all_the_same(dice: random.Random) -> 
     found = analysed(records)
     assert found.whole == whole
     assert found.of_conversations == 0
-    assert any("say nothing of their conversation" in note for note in found.notes)
+    assert any("Nothing is known of the conversation of" in note for note in found.notes)
 
 
 def test_a_model_without_a_price_is_not_free(dice: random.Random) -> None:

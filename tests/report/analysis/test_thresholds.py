@@ -92,3 +92,18 @@ def test_rules_are_told_with_the_thresholds_that_applied() -> None:
     for kind in KINDS.values():
         for text in msgspec.structs.astuple(kind):
             assert "{" not in filled(text, limits)
+
+
+def test_places_of_options_have_no_lines() -> None:
+    """A fault of `--set` is told with what was given; what is no setting at all is told so."""
+    given = ["tools_unused=7", "tools_unsued=1", "tools_unused=a b", "much", "tools_unused=", "=4"]
+    with pytest.raises(ThresholdError) as caught:
+        thresholds_of(None, given)
+    assert sorted(caught.value.faults) == sorted([
+        "--set =4: is not like NAME=VALUE.",
+        "--set much: is not like NAME=VALUE.",
+        "--set tools_unsued=1: `tools_unsued` is not a setting; did you mean `tools_unused`?",
+        "--set tools_unused=: is not like NAME=VALUE.",
+        "--set tools_unused=7: `tools_unused` is wrong: expected a number <= 1.0.",
+        "--set tools_unused=a b: this is not valid TOML: invalid value.",
+    ])  # fmt: skip

@@ -49,6 +49,23 @@ def test_to_standard_output_from_standard_input(records: Path, tmp_path: Path) -
     assert os.listdir(tmp_path) == ["logs"]
 
 
+def test_from_the_shells_pipes(records: Path, tmp_path: Path) -> None:
+    """`<(...)`, of records and of turns, each read twice: the page is that of the files, and names what was given."""
+    write(tmp_path, "turns.jsonl", [turn(1)])
+    whole, piped = tmp_path / "whole.html", tmp_path / "piped.html"
+    awf = f'awf() {{ {sys.executable} -m awfproxy "$@"; }}; '
+    script = (
+        f"{awf} awf report --html {whole} {records}/token-usage.jsonl --turns {tmp_path}/turns.jsonl && "
+        f"awf report --html {piped} <(gzip < {records}/token-usage.jsonl) --turns <(cat {tmp_path}/turns.jsonl)"
+    )
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = (Parsed(path.read_text()) for path in (whole, piped))
+    assert second.within("h2") == first.within("h2") and "What to do" in first.within("h2")
+    assert "30 calls" in second.text and "Turns" in " ".join(second.within("h2"))
+    assert "/dev/fd/" in second.text and "awf-report-" not in second.text
+
+
 def test_without_findings(records: Path, tmp_path: Path) -> None:
     """Nobody looked: nothing is said of them."""
     target = tmp_path / "report.html"
