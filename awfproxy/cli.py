@@ -2,7 +2,8 @@
 
 Rules: every subcommand imports what it needs when it runs, so that `awf --help` answers at once; Twisted is never
 imported here.  Figures go to standard output, remarks to standard error.  Exit codes: 0 fine; 1 nothing found, or what
-was checked is not right, or the output could not be written; 2 the command was not understood.
+was checked is not right, or the output could not be written; 2 the command was not understood, or a file that an
+option names cannot be used (`commands.unusable`).
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -24,9 +25,7 @@ from awfproxy.commands.logs_turns import turns
 from awfproxy.commands.reconcile import reconcile
 from awfproxy.commands.report import report
 from awfproxy.commands.service import service
-
-if TYPE_CHECKING:
-    from awfproxy.core.settings import Settings
+from awfproxy.commands.unusable import unusable
 
 NOTHING_FOUND = 1
 #: why an output that is open takes no more: disk full, quota used up, file too large
@@ -65,9 +64,14 @@ def check(config: str | None) -> None:
     Exits 0 if the proxy would start with it, 1 if not. Remarks about what would work but is likely not meant go to
     standard error.
     """
+    from awfproxy.configuration import load
+    from awfproxy.core.settings import SettingsError
     from awfproxy.report.effective import limits_of_this_version
 
-    settings = _load(config)
+    try:
+        settings = load(config, os.environ)
+    except SettingsError as error:
+        _refuse(error.lines)
     for line in (*settings.warnings, *limits_of_this_version(settings)):
         click.echo(f"note: {line}", err=True)
     ports = "1 port" if len(settings.ports) == 1 else f"{len(settings.ports)} ports"
@@ -82,9 +86,14 @@ def show(config: str | None, form: str) -> None:
 
     Of secrets it is only told whether they are set.
     """
+    from awfproxy.configuration import load
+    from awfproxy.core.settings import SettingsError
     from awfproxy.report.effective import effective
 
-    settings = _load(config)
+    try:
+        settings = load(config, os.environ)
+    except SettingsError as error:
+        unusable(map(_shown, error.lines), config)
     for line in settings.warnings:
         click.echo(f"note: {line}", err=True)
     click.echo(effective(settings, form), nl=False)
@@ -122,16 +131,6 @@ def demo(into: Path | None, report: Path | None) -> None:
     from awfproxy.simulator.demo.demonstration import main as run
 
     sys.exit(run(into, report))
-
-
-def _load(path: str | None) -> "Settings":
-    from awfproxy.configuration import load
-    from awfproxy.core.settings import SettingsError
-
-    try:
-        return load(path, os.environ)
-    except SettingsError as error:
-        _refuse(error.lines)
 
 
 def _refuse(lines: list[str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Writes what the commands of docs/tutorial.md print into it anew: `make docs`.
+"""Writes what the commands of docs/tutorial.md and docs/findings.md print into them anew: `make docs`.
 
 Of a block with lines left out (``...``) each part is found again by the first word of its first line, and is as long as
 it was.  The prose around it is a person's: read the difference.
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parent / "tutorial.md"
+PAGES = [Path(__file__).resolve().parent / name for name in ("tutorial.md", "findings.md")]
 OMITTED = "..."
 _BLOCK = re.compile(r"^```console\n\$ (?P<command>.*?)\n(?P<told>.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -54,4 +54,5 @@ def page(text: str, folder: str) -> str:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(["awf", "demo", "--into", "demo"], cwd=folder, stdout=subprocess.DEVNULL, check=True)
-        PAGE.write_text(page(PAGE.read_text(), folder))
+        for each in PAGES:
+            each.write_text(page(each.read_text(), folder))

@@ -22,20 +22,10 @@ from awfproxy.core.windows import window_end, window_start
 from awfproxy.ledger.facts import Held, Holder, Window
 from awfproxy.ledger.rows import row_of
 from awfproxy.ledger.sql import SqlLedger
+from tests.budget_settings import BUDGETED, ENVIRONMENT
 from tests.journals import NOON, record, write
 
 INSTANCE = "0123456789abcdef"
-FILE = """
-[service]
-log_dir = "logs"
-state_dir = "state"
-ledger = "sqlite:///ledger.db"
-[ports.openai]
-provider = "openai"
-credential = { env = "KEY" }
-[ports.openai.budget]
-enabled = true
-"""
 DAY = 86_400
 
 
@@ -46,7 +36,7 @@ class Home:
         self.folder = folder
         self.state = folder / "state"
         self.current = folder / "logs" / "token-usage.jsonl"
-        (folder / "a.toml").write_text(FILE)
+        (folder / "a.toml").write_text(BUDGETED)
         self.state.mkdir()
         (self.state / "instance").write_text(INSTANCE + "\n")
         self.born(NOON - 100 * DAY)
@@ -57,7 +47,7 @@ class Home:
 
     def run(self, *arguments: str, code: int | None = 0) -> Result:
         """The command."""
-        env = {"AWFPROXY_CONFIG": str(self.folder / "a.toml"), "KEY": "k"}
+        env = {"AWFPROXY_CONFIG": str(self.folder / "a.toml"), **ENVIRONMENT}
         result = CliRunner().invoke(cli.awf, ["ledger", *arguments], env=env)
         assert code is None or result.exit_code == code, result.output
         return result
@@ -70,7 +60,7 @@ class Home:
     @contextmanager
     def ledger(self) -> Iterator[SqlLedger]:
         """The ledger, open."""
-        ledger = SqlLedger(f"sqlite:///{self.folder / 'ledger.db'}")
+        ledger = SqlLedger(f"sqlite:///{self.state / 'ledger.db'}")
         try:
             yield ledger
         finally:
@@ -84,7 +74,7 @@ class Home:
 
     def rows(self) -> list[str]:
         """The requests that are in the ledger."""
-        connection = sqlite3.connect(self.folder / "ledger.db")
+        connection = sqlite3.connect(self.state / "ledger.db")
         try:
             return [name for (name,) in connection.execute("SELECT request_id FROM ai_usage_ledger ORDER BY 1")]
         finally:
@@ -222,7 +212,7 @@ def test_rebuild_is_refused_where_the_period_is_not_covered(home: Home) -> None:
 def test_rebuild_asks_for_the_period_of_the_budgets(home: Home) -> None:
     """A day is covered by less than a month; what is stored counts as well."""
     path = home.folder / "a.toml"
-    path.write_text(FILE + 'period = "day"\n')
+    path.write_text(BUDGETED.replace("enabled = true", 'enabled = true\nperiod = "day"'))
     write(home.current, NEW[5:])
     home.run("rebuild")
     with home.ledger() as ledger:
@@ -238,7 +228,7 @@ def test_rebuild_of_an_installation_younger_than_the_period(home: Home) -> None:
     assert len(home.rows()) == 10
     home.fill(record(1, NOON - 10.4 * DAY))
     result = home.run("rebuild", code=1)
-    assert "1 calls of this installation from before 2026-03-05" in result.stderr
+    assert "1 call of this installation from before 2026-03-05" in result.stderr
     assert len(home.rows()) == 11
 
 
@@ -314,7 +304,7 @@ def test_rebuild_is_refused_while_the_service_runs(home: Home) -> None:
     write(home.current, NEW)
     with answering(home):
         assert "The service runs" in home.run("rebuild", "--whole", code=1).stderr
-    assert not (home.folder / "ledger.db").exists()
+    assert not (home.state / "ledger.db").exists()
 
 
 def test_what_differs_only_for_a_moment_on_a_running_service_does_not_count(

@@ -87,17 +87,17 @@ def test_the_folder_of_a_configuration(records: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_prices_are_told(records: Path, tmp_path: Path) -> None:
-    """With the line that is wrong; exit 1."""
+    """With the line that is wrong; exit 2: the option named it."""
     prices = tmp_path / "p.toml"
     prices.write_text('[models."gpt-4o"]\ninput_per_milion = 1.0\n')
     result = run("logs", "token-usage", str(records), "--prices", str(prices))
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert f"{prices}:2" in result.stderr
 
 
 def test_standard_input_and_several_keys(records: Path) -> None:
-    """`-`, and groups in the order asked for, with commas or one by one, each once."""
-    result = run("logs", "token-usage", "--by", "model,outcome", "--by", "model", "--format", "csv", "-",
+    """`-`, and groups in the order asked for, with commas or one by one."""
+    result = run("logs", "token-usage", "--by", "model", "--by", "outcome,", "--format", "csv", "-",
                  stdin=records.read_bytes())  # fmt: skip
     assert result.stdout.splitlines()[0].startswith("model,outcome,calls,")
     assert result.stdout.splitlines()[1].startswith("gpt-4o,,1,1000,100,")
@@ -141,6 +141,9 @@ def test_filters(records: Path) -> None:
     "arguments",
     [
         ("--by", "x"),
+        ("--by", "run,run"),
+        ("--by", "model,run", "--by", "model"),
+        ("--by", "turn,turn"),
         ("--by", "provider,turn"),
         ("--by", "turn", "--user", "somebody"),
         ("--by", "turn", "--prices", __file__),
@@ -262,7 +265,7 @@ def test_tail_follows_over_a_rotation(following: "subprocess.Popen[str]", record
 def test_a_reader_that_leaves_early_is_no_error(records: Path) -> None:
     """`awf ... | head -1`."""
     records.write_text("".join(json.dumps(LINE | {"request_id": str(n), "model": f"m{n}"}) + "\n" for n in range(9000)))
-    command = f"{sys.executable} -m awfproxy logs token-usage {records} --format csv | head -1"
+    command = f"{sys.executable} -m awfproxy logs token-usage {records} --no-cost --format csv | head -1"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.startswith("provider,model,")
     assert done.stderr == ""

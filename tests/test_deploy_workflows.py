@@ -203,20 +203,44 @@ def test_the_proxy_starts_without_showing_its_key_and_stops(tmp_path: Path) -> N
     assert not (tmp_path / "awfproxy.pid").exists()
 
 
-def test_the_summary_and_the_gate(demonstrated: Demonstrated, tmp_path: Path) -> None:
-    """All three tables in the summary, the page beside the logs; the gate fails for what it names."""
-    (tmp_path / "awfproxy-logs").mkdir()
-    for each in demonstrated.logs.glob("*.jsonl"):
-        (tmp_path / "awfproxy-logs" / each.name).write_bytes(each.read_bytes())
-    (tmp_path / ".claude").mkdir()
-    (tmp_path / ".claude" / "projects").symlink_to(demonstrated.folder / "agents")
-    summary = tmp_path / "summary"
-    more = {
-        "RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": str(summary), "RUN": "Agent-1-1", "HOME": str(tmp_path)
-    }  # fmt: skip
+def after_a_run(demonstrated: Demonstrated, folder: Path) -> dict[str, str]:
+    """The logs are where the proxy has left them; the environment of the steps that follow, a home without anything."""
+    (folder / "awfproxy-logs").mkdir()
+    for name in ("requests.jsonl", "token-usage.jsonl"):
+        (folder / "awfproxy-logs" / name).write_bytes((demonstrated.logs / name).read_bytes())
+    places = {"RUNNER_TEMP": folder, "GITHUB_STEP_SUMMARY": folder / "summary", "HOME": folder}
+    return {"RUN": "Agent-1-1"} | {name: str(path) for name, path in places.items()}
+
+
+@pytest.mark.parametrize("logs_of_the_agent", ["none", "empty", "of something else"])
+def test_the_summary_of_an_agent_without_a_log(
+    logs_of_the_agent: str, demonstrated: Demonstrated, tmp_path: Path
+) -> None:
+    """Where it came to no turn there is no ~/.claude/projects, or nothing in it: turns are told by the records, once."""
+    more = after_a_run(demonstrated, tmp_path)
+    projects = tmp_path / ".claude" / "projects"
+    if logs_of_the_agent != "none":
+        projects.mkdir(parents=True)
+    if logs_of_the_agent == "of something else":
+        (projects / "notes.txt").write_text("Nothing that an agent writes.\n")
     said = run(script(ACTIONS, "Say what it used"), tmp_path, **more)
     assert said.returncode == 0, said.stderr
-    text = summary.read_text()
+    text = (tmp_path / "summary").read_text()
+    for heading in ("### Token usage\n", "### Token usage by turn\n", MARK):
+        assert text.count(heading) == 1, heading
+    assert " by conversation: " in text
+    assert (tmp_path / "awfproxy-logs" / "report.html").is_file()
+    assert (tmp_path / "awfproxy-logs" / "token-usage-by-turn.jsonl").is_file()
+
+
+def test_the_summary_and_the_gate(demonstrated: Demonstrated, tmp_path: Path) -> None:
+    """All three tables in the summary, the page beside the logs; the gate fails for what it names."""
+    more = after_a_run(demonstrated, tmp_path)
+    (tmp_path / ".claude").mkdir()
+    (tmp_path / ".claude" / "projects").symlink_to(demonstrated.folder / "agents")
+    said = run(script(ACTIONS, "Say what it used"), tmp_path, **more)
+    assert said.returncode == 0, said.stderr
+    text = (tmp_path / "summary").read_text()
     assert MARK in text
     assert "calls placed in" in text
     assert "Agent-1-1" in (tmp_path / "awfproxy-logs" / "report.html").read_text()

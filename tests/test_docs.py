@@ -64,6 +64,7 @@ NO_BOUNDS = {
     "server.recovery.TAIL_MOST",
     "server.shared_works.NAME",  # bytes of a keyed hash, as text
     "server.shared_works.TABLE",  # derived from core.background.WORKS_MAX
+    "server.start_wait.LOOK_SECONDS",  # how often is looked for what is waited for
     "server.tail_mark.SIZE",
     "server.tallies.MODEL_LABEL_MAX",  # the length of a label's text
     "server.tls.RECORD",

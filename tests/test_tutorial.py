@@ -1,4 +1,5 @@
-"""The tutorial: every command in it is run on the demonstration's data, and prints what the page says.
+"""The tutorial, and the sample in the page of findings: every command in them is run on the demonstration's data, and
+prints what the page says.
 
 What differs from run to run is made the same on both sides: times, ids that are made at random, sizes; and money, where
 another price list is installed than the page was written with.  A line ``...`` in the page stands for lines that are
@@ -21,7 +22,10 @@ from tests.demonstrated import Demonstrated, environment_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
-BLOCKS = re.findall(r"^```console\n\$ (.*?)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+FINDINGS = (ROOT / "docs" / "findings.md").read_text()
+BLOCKS, SAMPLES = (
+    re.findall(r"^```console\n\$ (.*?)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) for page in (PAGE, FINDINGS)
+)
 OMITTED = "..."
 #: seconds that one command may take on a machine that does other things too
 TIMEOUT = 60
@@ -42,7 +46,7 @@ PRICED = (
     (r"genai-prices [\w.]+", "genai-prices"),
 )
 #: whether the page was written with the prices that are installed
-EXACT = set(re.findall(r"genai-prices ([\w.]*\w)", PAGE)) == {published_version()}
+EXACT = set(re.findall(r"genai-prices ([\w.]*\w)", PAGE + FINDINGS)) == {published_version()}
 
 
 def same(text: str, *, exact: bool = EXACT) -> list[str]:
@@ -87,7 +91,7 @@ def folder(demonstrated: Demonstrated, tmp_path_factory: pytest.TempPathFactory)
     return here
 
 
-@pytest.mark.parametrize(("command", "told"), BLOCKS, ids=[command for command, _ in BLOCKS])
+@pytest.mark.parametrize(("command", "told"), [*SAMPLES, *BLOCKS], ids=[command for command, _ in [*SAMPLES, *BLOCKS]])
 def test_it_prints_what_the_page_says(folder: Path, command: str, told: str) -> None:
     """Line by line, in order."""
     printed = printed_by(command, folder)
@@ -104,7 +108,7 @@ def test_make_docs_writes_the_same(folder: Path) -> None:
     spec.loader.exec_module(module)
     assert module.anew("a 1\nb\n...\nd 3\n...\n", "a 2\nb\nc\nd 4\ne\n") == "a 2\nb\n...\nd 4\n...\n"
     assert module.anew("...\nb 1\nx\n", "a\nb 2\nc\nd\n") == "...\nb 2\nc\nd\n"
-    for command, told in BLOCKS:
+    for command, told in (*BLOCKS, *SAMPLES):
         if "logs token-usage" in command or OMITTED in told:
             done = printed_by(command, folder)
             assert same(module.anew(told, done)) == same(told)
@@ -131,6 +135,12 @@ def test_the_page_explains_every_finding() -> None:
     rows = dict(re.findall(r"^\| `([a-z-]+)` \| .* \| (.*) \|$", PAGE, re.MULTILINE))
     assert set(rows) == set(FIRST.findings)
     assert {code for code, changed in rows.items() if changed.startswith("nothing yet")} == set(SECOND.findings)
+
+
+def test_there_is_a_sample_of_findings() -> None:
+    """One, with a finding in whole."""
+    ((command, told),) = SAMPLES
+    assert "logs analyze" in command and "To do: " in told and "Sure: " in told
 
 
 def test_all_that_it_promises_is_there() -> None:

@@ -17,6 +17,7 @@ from awfproxy.ledger.budget_desk import in_effect, moment
 from awfproxy.ledger.facts import Release, Window
 from awfproxy.ledger.interface import BATCH_ROWS, Ledger
 from awfproxy.ledger.rows import Difference, Row
+from awfproxy.report.reading import many
 
 #: differences that are kept to be listed; there may be millions, and a hundred tell what is wrong
 LISTED_MAX: Final = 1000
@@ -126,9 +127,9 @@ def rebuild(
     first, end = covered if since is None else since, FOREVER if until is None else until
     if first < begins and not whole and (count := _only_in_ledger(journal, ledger, first, begins)):
         raise CommandFailed(
-            f"The ledger has {count:,} calls of this installation from before {moment(begins)}, where the journal's"
-            " files begin: files are missing. Put them back, or say --whole if those calls are to go. Nothing was"
-            " changed."
+            f"The ledger has {many(count, 'call')} of this installation from before {moment(begins)}, where the"
+            " journal's files begin: files are missing. Put them back, or say --whole if those calls are to go."
+            " Nothing was changed."
         )
     count = ledger.rebuild(journal.instance, first, end, _all(journal, read))
     if since is None and first > ALWAYS:

@@ -20,6 +20,7 @@ import click
 
 from awfproxy.commands.failure import CommandFailed
 from awfproxy.commands.service_socket import running_service
+from awfproxy.commands.unusable import unusable
 from awfproxy.configuration import load, state_dir
 from awfproxy.core.settings import Database, Settings, SettingsError
 from awfproxy.ledger.budget_desk import BudgetDesk, Division, Refused, Statement, Statements
@@ -29,6 +30,7 @@ from awfproxy.ledger.interface import Ledger
 from awfproxy.ledger.memory import MemoryLedger
 from awfproxy.ledger.person import person
 from awfproxy.ledger.sql import SqlLedger
+from awfproxy.report.escaping import visible
 from awfproxy.state import service_lock, stored_budgets
 from awfproxy.state.service_lock import ServiceLock, ServiceLockError, StateDirInUse
 from awfproxy.state.stored_budgets import StoredBudgets
@@ -57,7 +59,8 @@ def open_desk(config: str | None, environ: Mapping[str, str], *, writes: bool = 
     """The desk of the proxy of this file and environment.
 
     :param writes: something is going to be stored
-    :raises CommandFailed: the settings are wrong, or neither service nor ledger can be used; within the block too
+    :raises CommandFailed: neither service nor ledger can be used; within the block too.  For wrong settings the command
+        ends as `unusable` has it
     """
     try:
         service = running_service(state_dir(config, environ))
@@ -66,7 +69,7 @@ def open_desk(config: str | None, environ: Mapping[str, str], *, writes: bool = 
             return
         settings = load(config, environ)
     except SettingsError as error:
-        raise CommandFailed("\n".join(error.lines)) from error
+        unusable(map(visible, error.lines), config)
     with open_ledger(settings, writes=writes) as ledger:
         yield BudgetDesk(settings, ledger, person(os.getuid()), time.time())
 

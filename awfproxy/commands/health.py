@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import click
 
+from awfproxy.commands.unusable import unusable
+
 if TYPE_CHECKING:
     from awfproxy.core.endpoints import Endpoint
 
@@ -72,7 +74,7 @@ def _by_configuration(config: str | None) -> http.client.HTTPConnection:
     try:
         found = admin(config, os.environ)
     except SettingsError as error:
-        _unwell(*error.lines)
+        unusable(map(_visible, error.lines), config)
     connection = _to(found)
     if connection is None:
         _unwell(f"The admin listener is {found.text}, which tells no address; name it with --url.")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
+from awfproxy.commands.unusable import unusable
+
 if TYPE_CHECKING:
     from awfproxy.commands.journal import Journal
     from awfproxy.core.settings import Settings
@@ -148,7 +150,7 @@ def _settings(config: str | None) -> Settings:
     try:
         return load(config, os.environ)
     except SettingsError as error:
-        _fail("\n".join(error.lines))
+        unusable(map(_visible, error.lines), config)
 
 
 def _journal(paths: tuple[str, ...], settings: Settings) -> Journal:

@@ -10,6 +10,7 @@ from awfproxy.core.budgets import dollars
 from awfproxy.ledger.budget_desk import moment, titled
 from awfproxy.ledger.facts import Release, Window
 from awfproxy.ledger.rows import Difference, Row
+from awfproxy.report.reading import many
 from awfproxy.report.table import Column, Table, pretty
 
 _COLUMNS = (
@@ -40,9 +41,9 @@ def _pretty(found: Verified, freed: Released | None) -> str:
         parts.append(f"and {found.total - len(found.differences):,} more (listed are {LISTED_MAX:,})\n")
     if found.total:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.counts.items()))
-        parts.append(f"{found.records:,} records read; {counts}.\n")
+        parts.append(f"{many(found.records, 'record')} read; {counts}.\n")
     else:
-        parts.append(f"{found.records:,} records read; the ledger is what the journal says.\n")
+        parts.append(f"{many(found.records, 'record')} read; the ledger is what the journal says.\n")
     if freed is not None:
         parts += [
             f"{titled(each.window.scope)}, {each.window.period} from {moment(each.window.start)[:10]}:"

@@ -23,6 +23,7 @@ ORDERS: Final = ("cache-hits", "calls", "cost", "input", "name", "output", "toke
 OF_TURNS: Final = "turn"
 WITH_TURNS: Final = ("day", "hour", "model", "run")
 ASKED_OF_TURNS: Final = ("since", "until", "run")
+_NO_TURNS: Final = "There is no token-usage-by-turn.jsonl there: `awf logs turns` writes it."
 
 
 @click.group()
@@ -31,19 +32,20 @@ def logs() -> None:
 
     SOURCE is a file (plain, gzip or zstd, ours or AWF's), a folder, in which the files of its records and the folders
     within are read, or - for standard input; without any it is the folder in which the proxy keeps its logs. A record
-    met twice counts once. Exit codes: 0 fine; 1 nothing found, or a gate failed; 2 the command was not understood.
+    met twice counts once. Exit codes: 0 fine; 1 nothing found, or a gate failed; 2 the command was not understood, or a
+    file that an option names cannot be used.
     """
 
 
 def _keys(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """``provider,model``: each of them once, or what is wrong with the first that is none."""
-    found = dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip())
+    """``provider,model``, or what is wrong with the first that is none."""
+    found = common.keys(values)
     for part in found:
         if part != OF_TURNS and part not in KEYS:
             raise click.BadParameter(f"{common.shown(part)} is not one of {', '.join((*KEYS, OF_TURNS))}.")
         if OF_TURNS in found and part != OF_TURNS and part not in WITH_TURNS:
             raise click.BadParameter(f"With {OF_TURNS} go {', '.join(WITH_TURNS)}: turns have no {part}.")
-    return tuple(found)
+    return found
 
 
 @logs.command("token-usage")
@@ -91,6 +93,7 @@ def token_usage(
     from awfproxy.report.escaping import write_out
     from awfproxy.report.token_usage import View, files_of, token_usage
 
+    view = View(sort, limit, common.width())
     if sort == "cost" and no_cost:
         raise click.UsageError("--sort cost and --no-cost exclude each other.")
     sources = common.paths_or_logs(paths, config, os.environ)
@@ -98,33 +101,33 @@ def token_usage(
     if OF_TURNS in by:
         if prices is not None:
             raise click.UsageError("Turns are priced when they are written: give --prices to `awf logs turns`.")
-        report = _by_turn(sources, by, wanted, money=not no_cost)
+        report, absent = _by_turn(sources, by, wanted, money=not no_cost)
     else:
         costs = None if no_cost else common.costs_of(config, prices, os.environ)
         with common.progress(files_of(sources)) as progress:
             report = token_usage(sources, by, costs=costs, filters=wanted, progress=progress)
+        absent = "There are no token usage records{} there."
     common.remark(report.remarks.sentences())
     if not report.found:
         asked = " that were asked for" if wanted else ""
-        common.refuse([f"There are no {'turns' if OF_TURNS in by else 'token usage records'}{asked} there."])
-    write_out([report.render(form, View(sort, limit, common.width()))])
+        common.nothing_found(form, lambda form: report.render(form, view), [absent.format(asked)])
+    write_out([report.render(form, view)])
     if require_exact and report.overall.inexact:
         common.remark([f"Not exact: {report.inexact()}."])
         sys.exit(common.NOTHING_FOUND)
 
 
-def _by_turn(sources: Sequence[str], by: Sequence[str], wanted: Filters, *, money: bool) -> Usage:
-    """The report of what `awf logs turns` wrote."""
+def _by_turn(sources: Sequence[str], by: Sequence[str], wanted: Filters, *, money: bool) -> tuple[Usage, str]:
+    """The report of what `awf logs turns` wrote, and what is said if there is nothing in it."""
     from awfproxy.report.by_turn import by_turn, turn_files
 
     others = [name for name in wanted.facts() if name not in ASKED_OF_TURNS]
     if others:
         raise click.UsageError(f"Turns cannot be chosen by {' or '.join(others)}: ask `awf logs turns` for it.")
     files = turn_files(sources)
-    if not files:
-        common.refuse(["There is no token-usage-by-turn.jsonl there: `awf logs turns` writes it."])
+    absent = "There are no turns{} there." if files else _NO_TURNS
     with common.progress(files) as progress:
-        return by_turn(files, by, money=money, filters=wanted, progress=progress)
+        return by_turn(files, by, money=money, filters=wanted, progress=progress), absent
 
 
 @logs.command()
@@ -154,14 +157,16 @@ def summary(
     from awfproxy.report.summary_forms import FORMS
     from awfproxy.report.token_usage import View
 
+    view = View(width=common.width())
     sources = common.paths_or_logs(paths, config, os.environ)
     costs = None if no_cost else common.costs_of(config, prices, os.environ)
     with common.progress(files_of(sources)) as progress:
         report = report_of(sources, costs=costs, filters=wanted, progress=progress)
     common.remark(report.remarks.sentences())
     if not report.found:
-        common.refuse([f"There are no records{' that were asked for' if wanted else ''} there."])
-    write_out([FORMS[form](report, View(width=common.width()))])
+        asked = " that were asked for" if wanted else ""
+        common.nothing_found(form, lambda form: FORMS[form](report, view), [f"There are no records{asked} there."])
+    write_out([FORMS[form](report, view)])
 
 
 @logs.command()
@@ -177,8 +182,12 @@ def tail(paths: tuple[str, ...], follow: bool, lines: int, config: str | None) -
     status, how it ended if not well, the model, the tokens (all read, cached ones among them, and generated), the time
     it took, user and run; of these what the terminal has room for.
     """
+    from awfproxy.report.reading import many
     from awfproxy.report.watch import Watch
 
     watch = Watch(common.paths_or_logs(paths, config, os.environ), lines, common.width)
-    if not watch.run(follow):
+    found = watch.run(follow)
+    if watch.skipped:
+        common.remark([f"{many(watch.skipped, 'line')} skipped: no records of calls."])
+    if not found:
         common.refuse(["There are no records there."])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from awfproxy.commands import logs_options as common
+from awfproxy.commands.unusable import unusable
 
 if TYPE_CHECKING:
     from awfproxy.report.filters import Filters
@@ -78,7 +79,7 @@ def analyze(
     except GateError as error:
         raise click.UsageError(common.shown(str(error))) from None
     except ThresholdError as error:
-        raise click.UsageError("\n".join(map(common.shown, error.faults))) from None
+        unusable(map(common.shown, error.faults), thresholds, *settings)
     compares = bool(compare or compare_run)
     if not compares and any(gate.compares for gate in gates):
         raise click.UsageError("--fail-on increase needs --compare or --compare-run.")
@@ -95,10 +96,12 @@ def analyze(
         common.remark(found.remarks.sentences())
         if not found.found:
             asked = " that were asked for" if wanted else ""
-            common.refuse([f"There are no token usage records{asked} there."])
+            absent = f"There are no token usage records{asked} there."
+            common.nothing_found(form, lambda form: render(found, form), [absent])
         if compares:
             before = analyse(compare or sources, limits=limits, costs=costs, filters=wanted.before(compare_run))
-            common.remark(before.remarks.sentences())
+            if compare:  # else the same files were read again
+                common.remark(before.remarks.sentences())
             if not before.whole.calls:
                 common.remark([NOTHING_BEFORE])
             comparison = Comparison(before, found)

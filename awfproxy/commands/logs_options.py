@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, cast
 
 import click
 
+from awfproxy.commands.unusable import unusable
+
 if TYPE_CHECKING:
     from awfproxy.prices.price_list import PriceList
     from awfproxy.report.costs import Costs
@@ -28,6 +30,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 NOTHING_FOUND: Final = 1
 #: written out, so that `--help` need not import the reports; a test compares them
 FORMS: Final = ("pretty", "markdown", "json", "csv")
+#: those that programs read
+FOR_PROGRAMS: Final = ("json", "csv")
 #: bytes of files from which on reading takes so long that a person wants to see how far it is
 PROGRESS_BYTES: Final = 100 * 1024 * 1024
 
@@ -79,6 +83,18 @@ def filtering(command: F) -> F:
     return made
 
 
+def keys(values: Iterable[str]) -> tuple[str, ...]:
+    """The words of ``provider,model``, of all values.
+
+    :raises click.BadParameter: a word stands twice
+    """
+    found = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    for part in found:
+        if found.count(part) > 1:
+            raise click.BadParameter(f"{shown(part)} stands there twice.")
+    return tuple(found)
+
+
 def filters(since: str | None, until: str | None, model: Sequence[str] = (), **members: Sequence[str]) -> Filters:
     """What was asked for.
 
@@ -119,6 +135,7 @@ def price_list(config: str | None, prices: str | None, environ: Mapping[str, str
     """The prices that hold here; the process ends with what is wrong where their file is."""
     from awfproxy.prices.price_list import PriceFileError, open_price_list
 
+    named = prices
     if prices is None and (config is not None or environ.get("AWFPROXY_CONFIG") or environ.get("AWFPROXY_PRICES")):
         from awfproxy.configuration import prices_file
         from awfproxy.core.settings import SettingsError
@@ -126,11 +143,11 @@ def price_list(config: str | None, prices: str | None, environ: Mapping[str, str
         try:
             prices = prices_file(environ, config)
         except SettingsError as error:
-            refuse(error.lines)
+            unusable(map(shown, error.lines), config)
     try:
         return open_price_list(prices)
     except PriceFileError as error:
-        refuse(error.faults)
+        unusable(map(shown, error.faults), named, config)
 
 
 def paths_or_logs(paths: Sequence[str], config: str | None, environ: Mapping[str, str]) -> Sequence[str]:
@@ -143,7 +160,7 @@ def paths_or_logs(paths: Sequence[str], config: str | None, environ: Mapping[str
     try:
         found = log_dir(environ, config)
     except SettingsError as error:
-        refuse(error.lines)
+        unusable(map(shown, error.lines), config)
     if not os.path.isdir(found):
         refuse([f"There is no folder {found}; name the files or folders to read."])
     return (found,)
@@ -202,6 +219,18 @@ def refuse(lines: Iterable[str]) -> NoReturn:
     """Sentences to standard error, and the end."""
     remark(lines)
     sys.exit(NOTHING_FOUND)
+
+
+def nothing_found(form: str, empty: Callable[[str], str], lines: Iterable[str]) -> NoReturn:
+    """Sentences to standard error, and the end; programs get a document all the same, which says that nothing is there.
+
+    :param empty: the report in that form
+    """
+    from awfproxy.report.escaping import write_out
+
+    if form in FOR_PROGRAMS:
+        write_out([empty(form)])
+    refuse(lines)
 
 
 def shown(text: str) -> str:

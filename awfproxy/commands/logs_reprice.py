@@ -104,7 +104,10 @@ def reprice(
                 pass
     common.remark(report.remarks.sentences())
     if not report.groups:
-        common.refuse([f"There are no token usage records{' that were asked for' if wanted else ''} there."])
+        absent = f"There are no token usage records{' that were asked for' if wanted else ''} there."
+        if output == "-":
+            common.refuse([absent])
+        common.nothing_found(form, lambda form: FORMS[form](report, None), [absent])
     if output != "-":
         write_out([FORMS[form](report, common.width())])
         if output is not None:

@@ -86,11 +86,12 @@ def turns(
     # What an earlier run wrote may well be among the files of a folder or of a shell's pattern.
     common.keep_sources(place, [path for path in read if path and os.path.basename(path) != FILE_NAME])
     common.remark(report.remarks)
-    if not report.told:
-        sys.exit(common.NOTHING_FOUND)
-    if not report.found:
+    if not report.told or not report.found:
         asked = " that were asked for" if wanted else ""
-        common.refuse([f"There are no token usage records{asked} there."])
+        absent = [f"There are no token usage records{asked} there."] if report.told else []
+        if output == "-":
+            common.refuse(absent)
+        common.nothing_found(form, lambda form: shown(report.rows, form), absent)
     if output == "-":
         sys.stdout.buffer.writelines(encoded(report.rows))
         sys.stdout.buffer.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -21,13 +22,13 @@ _files = click.Path(exists=True, allow_dash=True)
 
 
 def _keys(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    found = dict.fromkeys(part.strip() for value in values for part in value.split(",") if part.strip())
+    found = common.keys(values)
     for part in found:
         if part not in KEYS:
             raise click.BadParameter(f"{common.shown(part)} is not one of {', '.join(KEYS)}.")
-    if {"day", "hour"} <= found.keys():
+    if {"day", "hour"} <= set(found):
         raise click.BadParameter("day and hour exclude each other.")
-    return tuple(found)
+    return found
 
 
 def _share(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -123,9 +124,12 @@ def reconcile(
     wanted = common.filters(None, None, port=port)
     sources = common.paths_or_logs(paths, config, os.environ)
 
+    @cache
     def costs() -> Costs:
         return common.costs_of(config, prices, os.environ)
 
+    if prices is not None:
+        costs()  # what is wrong in the file is told, whether it is needed or not
     with common.progress(files_of(sources)) as progress:
         if exports:
             report = reconcile_exports(
@@ -140,7 +144,8 @@ def reconcile(
     if not report.found:
         that = " that were asked for" if wanted else ""
         none = [] if report.calls else [f"There are no token usage records{that} there."]
-        common.refuse([*report.notes, *none, "There is nothing to compare."])
+        said = [*report.notes, *none, "There is nothing to compare."]
+        common.nothing_found(form, lambda form: FORMS[form](report, None), said)
     write_out([FORMS[form](report, common.width())])
     if not report.agrees:
         sys.exit(common.NOTHING_FOUND)

@@ -6,15 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
+from awfproxy.commands.unusable import NOT_DONE, unusable
+
 if TYPE_CHECKING:
     from awfproxy.commands.service_socket import ServiceSocket
-
-#: exit code: it was not done
-NOT_DONE: Final = 1
 
 _config = click.option(
     "--config",
@@ -68,7 +67,9 @@ def _running(config: str | None) -> Iterator[ServiceSocket]:
                 "(If `state_dir` has just been changed, one may run with the folder of before: that takes a restart.)"
             )
         yield found
-    except (CommandFailed, SettingsError) as error:
+    except SettingsError as error:
+        unusable(map(_visible, error.lines), config)
+    except CommandFailed as error:
         for line in str(error).splitlines():
             click.echo(_visible(line), err=True)
         sys.exit(NOT_DONE)

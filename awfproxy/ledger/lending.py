@@ -203,9 +203,10 @@ class Account(msgspec.Struct):
         released = min(lost, max(self.committed - unspent - sum(rows.values()), 0))
         self.committed -= released
         self.lost = 0
-        # The others of them were used by what these rows show.
+        # The others of them were used by what these rows show.  Where a lease lives, these may be its own calls.
         for instance, shown in rows.items():
-            self._cover(instance, self._uncovered(instance, shown))
+            if not self._lives(instance):
+                self._cover(instance, self._uncovered(instance, shown))
         # Those leases that could come to life again must not bring back what is no longer committed.
         left = released
         for lease in self.leases.values():

@@ -50,6 +50,7 @@ def test_exit_codes_of_reconcile(files: Path) -> None:
         ("--provider-export", files / "same.json", "--tolerance", "0.5"),
         ("--provider-export", files / "same.json", "--by", "day,hour"),
         ("--provider-export", files / "same.json", "--by", "week"),
+        ("--provider-export", files / "same.json", "--by", "day,model", "--by", "day"),
         ("--provider-export", files / "absent.json"),
         ("--provider-export", files / "same.json", "--since", "soon"),
     ):
@@ -92,5 +93,5 @@ def test_reprice(files: Path) -> None:
     for wrong in (("--as", "x"), ("--as", "=y"), ("--at", "soon"), ("--prices", files / "absent")):
         assert run("logs", "reprice", own, *wrong).exit_code == 2
     (files / "prices.toml").write_text("[models.x]\ninput_per_million = -1\n")
-    assert run("logs", "reprice", own, "--prices", files / "prices.toml").exit_code == 1
+    assert run("logs", "reprice", own, "--prices", files / "prices.toml").exit_code == 2
     assert run("logs", "reprice", own, "--output", files / "none" / "out").exit_code == 1

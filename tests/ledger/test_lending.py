@@ -169,6 +169,8 @@ class Lending(RuleBasedStateMachine):
         assert release.released + release.shown >= 0 <= release.released
         assert self.account.committed == before - release.released
         assert self.account.lost == 0
+        for instance in HOSTS:  # of whose rows it is not known which were of the lost
+            self.untold[instance] = self.account._uncovered(instance, self.used[instance])
 
     @precondition(lambda self: not self.dead)
     @rule()
