@@ -82,8 +82,10 @@ MEDIA_MIN: Final = 16 * 1024
 #: places at which a request is probed for base64, and bytes of each: no text has 64 letters and digits in a row
 PROBES: Final = 64
 PROBE: Final = 64
+#: places at which it is probed first, as nearly all requests are text: no picture is missed that is more than a 16th
+FIRST_PROBES: Final = 16
 
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{%d}" % PROBE)
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{%d}" % PROBE).match
 _NOT_JSON: Final = (b"multipart/", b"audio/", b"image/", b"video/")
 _TEXT: Final = re.compile(
     rb'"(?:(?:' + TEXT_NAMES + rb')"\s{0,8}:\s{0,8}"((?:[^"\\]++|\\.)*+)'
@@ -121,17 +123,23 @@ def estimate(
 def prompt_bytes(body: bytes, content_type: bytes) -> int | None:
     """Bytes of a decoded request that are prompt as JSON text; base64 in it counts for its tokens' worth of text.
 
-    None: it is a form or a file, whose length says nothing.  At most `PROBES` places are looked at.
+    None: it is a form or a file, whose length says nothing.  At most `FIRST_PROBES` + `PROBES` places are looked at.
     """
     if content_type[:64].lower().startswith(_NOT_JSON):
         return None
     size = len(body)
     if size < MEDIA_MIN:
         return size
-    step = size // PROBES
-    hits = sum(_BASE64.match(body, at) is not None for at in range(0, step * PROBES, step))
-    media = size * hits // PROBES
+    if not _hits(body, FIRST_PROBES):
+        return size
+    media = size * _hits(body, PROBES) // PROBES
     return size - media + int(media * A_TOKEN / MEDIA_TOKEN)
+
+
+def _hits(body: bytes, probes: int) -> int:
+    """At how many of these places there is base64."""
+    step = len(body) // probes
+    return len([at for at in range(0, step * probes, step) if _BASE64(body, at)])
 
 
 def input_tokens(kind: str, prompt: int, *, tools: bool) -> int:

@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from awfproxy.core.decoders import DecoderMemory
 from awfproxy.core.estimate import (
     A_TOKEN,
+    FIRST_PROBES,
     FRAMINGS,
     MEDIA_MIN,
     MEDIA_TOKEN,
     NO_OUTPUT,
+    PROBE,
     PROMPTS,
     UNTOLD_OUTPUT,
     estimate,
@@ -212,6 +214,18 @@ def test_pictures_in_a_prompt_are_not_taken_for_text() -> None:
     assert found == pytest.approx(len(text) + len(picture) * A_TOKEN / MEDIA_TOKEN, rel=0.3)
     assert prompt_bytes(text, b"application/json") == len(text) > MEDIA_MIN
     assert prompt_bytes(picture[:1000], b"application/json") == 1000
+
+
+@given(st.integers(MEDIA_MIN, 4 * MEDIA_MIN), st.floats(0, 1))
+def test_no_picture_is_missed_that_is_a_part_worth_looking_for(size: int, place: float) -> None:
+    """Wherever it stands, if it is more than a sixteenth; and no text is taken for one."""
+    text = (WORDS * (size // len(WORDS) + 1))[:size].encode()
+    picture = b"A" * (size // (FIRST_PROBES - 1) + 2 * PROBE)  # so much of both together
+    at = int(place * size)
+    found = prompt_bytes(text[:at] + picture + text[at:], b"application/json")
+    assert found is not None
+    assert found < size + len(picture)
+    assert prompt_bytes(text, b"application/json") == size
 
 
 @pytest.mark.parametrize(
