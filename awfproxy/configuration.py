@@ -179,6 +179,17 @@ def _text_of(path: str, name: str | None = None) -> str:
         raise SettingsError([f"{name}: is not UTF-8 (at byte {error.start}), which TOML must be."]) from None
 
 
+def _document(path: str) -> Document:
+    """A configuration file of which a part is wanted, whatever is wrong elsewhere in it.
+
+    :raises SettingsError: it cannot be read, or is no TOML
+    """
+    document = Document(_text_of(path), path)
+    if not document.readable:
+        raise SettingsError(document.lines())
+    return document
+
+
 def _read_file(path: str, most: int) -> tuple[bytes, int]:
     """The bytes of a file, and its mode.
 
@@ -216,7 +227,7 @@ def log_dir(environ: Mapping[str, str], config_path: str | None = None) -> str:
     environment = Environment(environ, directory)
     path = config_path or environment.get("AWFPROXY_CONFIG")
     if path is not None:
-        given = Document(_text_of(path), path).service.log_dir
+        given = _document(path).service.log_dir
         if given is not None:
             return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
     found = environment.log_dir(awf=path is None)
@@ -235,7 +246,7 @@ def prices_file(environ: Mapping[str, str], config_path: str | None = None) -> s
     path = config_path or environment.get("AWFPROXY_CONFIG")
     if found := environment.prices():
         return found[0]
-    given = None if path is None else Document(_text_of(path), path).service.prices
+    given = None if path is None else _document(path).service.prices
     if given is None or path is None:
         return None
     return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
@@ -251,7 +262,7 @@ def state_dir(config_path: str | None, environ: Mapping[str, str]) -> str:
     environment = Environment(environ, directory)
     path = config_path or environment.get("AWFPROXY_CONFIG")
     if path is not None:
-        given = Document(_text_of(path), path).service.state_dir
+        given = _document(path).service.state_dir
         if given is not None:
             return environment.absolute(given, os.path.dirname(os.path.abspath(path)))
     found = environment.state_dir()
@@ -268,7 +279,7 @@ def admin(config_path: str | None, environ: Mapping[str, str]) -> Endpoint:
     """
     environment = Environment(environ, os.getcwd())
     path = config_path or environment.get("AWFPROXY_CONFIG")
-    given = None if path is None else Document(_text_of(path), path).service.admin
+    given = None if path is None else _document(path).service.admin
     found = parse_endpoint(environment.admin or given or ADMIN)
     if isinstance(found, str):
         raise SettingsError([f"The admin listener {found}."])

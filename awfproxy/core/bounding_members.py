@@ -234,7 +234,7 @@ def members(body: bytes) -> Body | Conversation:
             found = decoded(body, _counted_conversation)
         except msgspec.ValidationError:  # texts or numbers are among its messages, or something else is wrong
             found = decoded(body, _counted)
-    if _given.seen and _given.seen != found.given():
+    if _given.seen != found.given():
         raise Unbounded("a limit given twice")
     return found
 

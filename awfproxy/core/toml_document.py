@@ -34,6 +34,8 @@ class TomlDocument(Generic[_Whole]):
         self.name = name
         self.faults: list[tuple[int, str]] = []
         self.tables = whole()
+        #: it is TOML, whatever it says
+        self.readable = True
         #: paths of keys that the file gives
         self.given: set[Path] = set()
         self._one_line = one_line
@@ -67,6 +69,7 @@ class TomlDocument(Generic[_Whole]):
         found = re.search(r" \(at line (\d+), column (\d+)\)$", message)
         place = self._at(int(found[1]) if found else None)
         what = message[: found.start()] if found else message
+        self.readable = False
         self.faults.append((0, f"{place}: this is not valid TOML: {what[:1].lower()}{what[1:]}."))
 
     def _at(self, line: int | None) -> str:

@@ -9,8 +9,8 @@ Rules:
   What its rows show beyond that, and beyond what they show of its living leases, no lease has covered: `recount` makes
   up for it, whatever other installations do meanwhile.
 - What they show of living leases is told later than they show it, so `recount` may count some of that twice.  This part
-  is ``doubtful``: `review` takes back what holders have told to be theirs by then.  Until nobody doubts it any more it
-  is committed, and not called used: a call for which it leaves no room is told to come again.
+  is ``doubtful``: `review` takes back what holders have told to be theirs by then.  As long as it is doubtful
+  and a lease lives, it is committed, and not called used: a call for which it leaves no room is told to come again.
 - A holder without a lease gets one with `join`, or with its first `borrow`.  What it says to have spent and reserved
   then is committed on top of what rows have: so it says nothing that they show (see `server.lease`).
 - A holder that speaks of a lease which the account does not have, or that had spent more, is told so, and nothing is
@@ -76,7 +76,8 @@ class Account(msgspec.Struct):
         return Standing(
             self.committed,
             self.lost,
-            sum(lease.unspent for lease in living) + sum(self.doubtful.values()),
+            sum(lease.unspent for lease in living)
+            + sum(doubt for instance, doubt in self.doubtful.items() if self._lives(instance)),
             sum(lease.reserved for lease in living),
             len(living),
             self.wanted_until > now,
@@ -221,12 +222,12 @@ class Account(msgspec.Struct):
         """Make up for calls of an installation that no lease has covered, where its rows show ``rows``.
 
         To be called when the rows have all of its journal, and its dead are settled.  The rows may have more of a lease
-        that lives than is known to be in them: that is counted too, never too little, and doubtful while one lives.
+        that has not ended than is known to be in them: that is counted too, never too little, and doubtful as long.
         """
         more = self._uncovered(instance, rows)
         self.committed += more
         self._cover(instance, more)
-        if more and self._lives(instance):
+        if more and self._leases_of(instance):
             self.doubtful[instance] = self.doubtful.get(instance, 0) + more
 
     def review(self, instance: str, rows: int, last: bool) -> None:
@@ -234,13 +235,13 @@ class Account(msgspec.Struct):
 
         Each time at most: what no lease has covered does not change, and the rows have all of it.
 
-        :param last: what is left is not doubtful any more; so it is where none of its leases lives
+        :param last: what is left is not doubtful any more; so it is where it has no lease
         """
         doubt = self.doubtful.pop(instance, 0)
         less = max(doubt - self._uncovered(instance, rows, doubt), 0)
         self.committed -= less
         self._cover(instance, -less)
-        if not last and doubt > less and self._lives(instance):
+        if not last and doubt > less and self._leases_of(instance):
             self.doubtful[instance] = doubt - less
 
     def _uncovered(self, instance: str, rows: int, doubt: int = 0) -> int:

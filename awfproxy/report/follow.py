@@ -50,6 +50,11 @@ class Followed:
                 return found
             self._renamed.append((self._open, now + LATE_SECONDS))
             self._open = None
+        for each in self._renamed:
+            if each[0].is_at(self._path):  # it has its name back
+                self._renamed.remove(each)
+                self._open = each[0]
+                return found + self._lines_of(self._open)
         first, self._looked = not self._looked, True
         try:
             file = open(self._path, "rb", buffering=0)  # noqa: SIM115  (it is kept)

@@ -273,12 +273,9 @@ class Bookkeeper:
         began = self._monotonic()
         position = ledger.position(self._instance)
         attempt, self._attempt = self._attempt, None
-        if attempt is not None:
-            if position == attempt.position != self._position:
-                self._position = position
-                self._recorded(done, len(attempt.rows))
-            else:
-                self._uncovered = True  # it may have been recorded, and this be a copy from before
+        if attempt is not None and position == attempt.position != self._position:
+            self._position = position
+            self._recorded(done, len(attempt.rows))
         if position != self._position:
             self._mark.at, self._whole, self._uncovered = 0.0, False, True
         if not self._begun or position != self._position:
@@ -301,18 +298,20 @@ class Bookkeeper:
             self._doubtful.clear()
             self._mark.at = began
             if began >= self._review_at or self._closing is not None:
-                self._review_at = began + DOUBT_EVERY
-                self._review(ledger, began)
+                self._review(ledger)
 
     def _recorded(self, done: Round, added: int) -> None:
         done.added += added
         self._uncovered = self._uncovered or (added > 0 and not self._whole)
 
-    def _review(self, ledger: Ledger, now: float) -> None:
-        """Look again at the accounts in which something may be counted twice."""
+    def _review(self, ledger: Ledger) -> None:
+        """Look again at the accounts in which something may be counted twice; others get ten times as long between."""
+        now = self._monotonic()
         self._in_doubt = {window: self._in_doubt.get(window, now) for window in ledger.in_doubt(self._instance)}
         for window, since in self._in_doubt.items():
             ledger.review(window, self._instance, now - since >= DOUBT_SECONDS)
+        end = self._monotonic()
+        self._review_at = end + max(DOUBT_EVERY, 10 * (end - now))
 
     def _priced(self, ledger: Ledger) -> bool:
         """Price a batch of the rows that have no cost; False: there may be more."""

@@ -64,12 +64,14 @@ class Listening:
         for name, place in self._places.items():
             if place.kept is None:
                 place.listener = self._slowly(name, place.endpoint)
+                self._ports.add(place.listener)
             place.certificates = certificates_of(place.endpoint, self._monotonic)
 
     def start(self) -> None:
         """Accept calls."""
         for name, place in self._places.items():
-            self._accept(name, place)
+            if place.kept is not None:
+                self._accept(name, place)
 
     def prepare(self, wanted: Sequence[PortSettings]) -> tuple[Callable[[], None], Callable[[], None]]:
         """Bind what other settings need.

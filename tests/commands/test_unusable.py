@@ -69,19 +69,23 @@ def test_prices_that_an_option_names(here: Path, command: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("command", CONFIGURED, ids=" ".join)
-def test_configurations_that_an_option_names(here: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [(b"\xff\xfe", "awf.toml: is not UTF-8 (at byte 0)"), (b"[ports.openai\n", "awf.toml:1: this is not valid TOML")],
+)
+def test_configurations_that_an_option_names(here: Path, command: tuple[str, ...], text: bytes, why: str) -> None:
     """A usage error; the same file from the environment is no fault of the command, and is told alike."""
-    (here / "awf.toml").write_bytes(b"\xff\xfe")
+    (here / "awf.toml").write_bytes(text)
     named = run(*command, "--config", "awf.toml")
     assert (named.exit_code, named.stdout) == (2, "")
-    assert "Usage: awf" in named.stderr and "awf.toml: is not UTF-8 (at byte 0)" in named.stderr
+    assert "Usage: awf" in named.stderr and why in named.stderr
     os.environ["AWFPROXY_CONFIG"] = "awf.toml"
     try:
         found = run(*command)
     finally:
         del os.environ["AWFPROXY_CONFIG"]
     assert (found.exit_code, found.stdout) == (1, "")
-    assert "Usage: awf" not in found.stderr and "awf.toml: is not UTF-8 (at byte 0)" in found.stderr
+    assert "Usage: awf" not in found.stderr and why in found.stderr
 
 
 def test_prices_that_a_named_configuration_names(here: Path) -> None:

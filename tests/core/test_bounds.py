@@ -119,6 +119,7 @@ def test_input_by_bytes_output_by_the_limit(
         b'{"max_tokens":1,"generationConfig":{"maxOutputTokens":9000},"generationConfig":null}',
         b'{"max_tokens":1,"generationConfig":{"maxOutputTokens":9000,"maxOutputTokens":1}}',
         b'\xef\xbb\xbf{"max_tokens":9000,"messages":"\\ud83d","max_tokens":1}',
+        b'{"max_tokens":-9223372036854775808}',  # the one number that is not counted as it is read
     ],
 )
 def test_limits_that_are_given_twice(body: bytes) -> None:

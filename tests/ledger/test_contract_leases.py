@@ -349,6 +349,22 @@ def test_what_a_lease_that_ended_had_spent_was_not_uncovered(ledger: Ledger, bor
     assert ledger.in_doubt("host-a") == []
 
 
+def test_what_leases_had_that_expired_is_doubtful_too(ledger: Ledger, borrow: Borrower) -> None:
+    """Their holders may speak again, and tell that rows show it.  Until then it counts as used."""
+    borrow(A, 500)
+    borrow(B, 100)
+    ledger.heartbeat(A, [held(500, 40)], NOW, LATER)
+    ledger.record([row(1, 40), row(2, 300)])
+    ledger.expire(LATER)
+    ledger.recount(PORT, "host-a")
+    assert (borrow.standing.committed, borrow.standing.used) == (600 + 300, 600 + 300)
+    ledger.heartbeat(A, [Held(PORT, 500, 340, 0, shown=340)], NOW, LATER + 60)
+    ledger.review(PORT, "host-a", last=False)
+    assert borrow.standing.committed == 600
+    ledger.heartbeat(B, [held(100, 0)], NOW, LATER + 60)
+    assert borrow.standing.used == 340
+
+
 def test_what_is_in_doubt_is_decided_before_lost_tokens_are_released(ledger: Ledger, borrow: Borrower) -> None:
     """Or these would come back for those that were counted twice, and so would they."""
     borrow(A, 100)

@@ -103,6 +103,22 @@ def test_an_old_file_that_ended_well_gives_nothing_more(tmp_path: Path) -> None:
         followed.close()
 
 
+def test_a_file_that_gets_its_name_back_is_the_same(tmp_path: Path) -> None:
+    """Nothing of it is given again."""
+    path = tmp_path / "a"
+    path.write_bytes(b"1\n")
+    followed = Followed(str(path), 5)
+    assert followed.lines(0) == [b"1"]
+    path.rename(tmp_path / "b")
+    assert followed.lines(0.1) == []
+    (tmp_path / "b").rename(path)
+    append(path, b"2\n")
+    assert followed.lines(0.2) == [b"2"]
+    append(path, b"3\n")
+    assert followed.lines(LATE_SECONDS + 1) == [b"3"]
+    followed.close()
+
+
 def test_follows_a_file_that_is_cut(tmp_path: Path) -> None:
     """As some rotate: copied, and cut to nothing."""
     path = tmp_path / "a"

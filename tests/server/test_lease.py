@@ -44,6 +44,24 @@ def clock() -> Clock:
     return made
 
 
+class BreakingLedger(MemoryLedger):
+    """Its connection may break when rows were recorded, before anybody is told so."""
+
+    breaks = 0
+    #: or before they were
+    fails = 0
+
+    def record(self, rows: Sequence[Row], position: Position | None = None) -> int:
+        if rows and self.fails:
+            self.fails -= 1
+            raise LedgerUnavailable("the connection broke")
+        added = super().record(rows, position)
+        if rows and self.breaks:
+            self.breaks -= 1
+            raise LedgerUnavailable("the connection broke")
+        return added
+
+
 def tokens(process: Process) -> LeasedAllowance:
     """The allowance in tokens."""
     return process.allowances.all[PORT, "tokens"]
@@ -252,6 +270,63 @@ def test_a_copy_that_was_restored_does_not_know_the_lease(clock: Clock) -> None:
     assert taken(tokens(one), clock, 550) is not None
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("seconds", [30, 400])
+def test_an_outage_that_began_with_a_failed_record(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, workers: int, seconds: int
+) -> None:
+    """Calls go on without the ledger, for longer than leases live: each counts once, whoever comes back first."""
+    monkeypatch.setattr("awfproxy.server.bookkeeper.dead", lambda state_dir: [])
+    ledger = BreakingLedger()
+    host = Host(ledger, clock, "host")
+    processes = [Process(ledger, clock, {PORT: budget(100_000)}, host=host) for _ in range(workers)]
+
+    def calls() -> None:
+        for process in processes:
+            free = tokens(process).reserve(100, clock.seconds()) or tokens(process).overdraw(clock.seconds())
+            process.settle(tokens(process), free, 100)
+
+    turn(clock, 3)
+    for _ in range(2):
+        calls()
+        turn(clock, 3)
+    calls()
+    ledger.fails = 1
+    turn(clock, 1)
+    assert not ledger.fails
+    threads = [host.thread, *(process.thread for process in processes)]
+    for thread in threads:
+        thread.lose()
+    calls()
+    turn(clock, seconds)
+    for thread in threads:
+        thread.come_back()
+        turn(clock, 0.02)
+    turn(clock, 40)
+    assert (standing(ledger).used, standing(ledger).lost) == (400 * workers, 0)
+
+
+def test_a_record_that_failed_and_is_repeated_counts_nothing_twice(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is where it was: it is no other one."""
+    monkeypatch.setattr("awfproxy.server.bookkeeper.dead", lambda state_dir: [])
+    ledger = BreakingLedger()
+    host = Host(ledger, clock, "host")
+    processes = [Process(ledger, clock, {PORT: budget(100_000)}, host=host) for _ in range(2)]
+    turn(clock, 3)
+    for number in range(400):
+        if number % 100 == 50:
+            ledger.fails = 1
+        for process in processes:
+            free = tokens(process).reserve(10, clock.seconds()) or tokens(process).overdraw(clock.seconds())
+            process.settle(tokens(process), free, 10)
+        turn(clock, 0.05)
+        assert ledger.in_doubt("host") == []
+    turn(clock, 5)
+    assert standing(ledger).used == 8000
+
+
 # -- closing
 
 
@@ -388,19 +463,6 @@ CHANGES: dict[str, Budget] = {
     "month": budget(1000, period="month"),
     "lower": budget(500),
 }
-
-
-class BreakingLedger(MemoryLedger):
-    """Its connection may break when rows were recorded, before anybody is told so."""
-
-    breaks = 0
-
-    def record(self, rows: Sequence[Row], position: Position | None = None) -> int:
-        added = super().record(rows, position)
-        if rows and self.breaks:
-            self.breaks -= 1
-            raise LedgerUnavailable("the connection broke")
-        return added
 
 
 class Call:
