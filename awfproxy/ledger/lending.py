@@ -98,6 +98,7 @@ class Account(msgspec.Struct):
         if rows is not None:
             self.recount(holder.instance, rows)
         self.leases[holder] = Lease()
+        self._doubt(holder.instance, held.spent)  # which rows may have shown already
         return self.beat(holder, held, now, expires_at)
 
     def beat(self, holder: Holder, held: Held, now: float, expires_at: float) -> Grant:
@@ -162,10 +163,11 @@ class Account(msgspec.Struct):
     def settle(self, holder: Holder, held: Held | None) -> Loss:
         """End the lease of a dead holder, by its last figures if there are any, else by what it told last; once."""
         lease = self.leases.get(holder)
-        # Of a lease that began after these figures were written, or was never told, only rows have what it spent.
+        # Of a lease that began after these figures were written, or was never told, only rows have what it spent; and
+        # what its process used before it was made.
         if lease is None:
             lease = self.leases[holder] = Lease()
-            followed = held is None or not held.spent
+            followed = held is None
             held = Held(self.window, 0, 0, held.reserved if held is not None else 0)
         elif held is None:
             followed = True
@@ -227,8 +229,8 @@ class Account(msgspec.Struct):
         more = self._uncovered(instance, rows)
         self.committed += more
         self._cover(instance, more)
-        if more and self._leases_of(instance):
-            self.doubtful[instance] = self.doubtful.get(instance, 0) + more
+        if self._leases_of(instance):
+            self._doubt(instance, more)
 
     def review(self, instance: str, rows: int, last: bool) -> None:
         """Take back what is known by now to have been counted twice for an installation, where its rows show ``rows``.
@@ -255,6 +257,13 @@ class Account(msgspec.Struct):
 
     def _leases_of(self, instance: str) -> list[Lease]:
         return [lease for holder, lease in self.leases.items() if holder.instance == instance]
+
+    def _doubt(self, instance: str, tokens: int) -> None:
+        """So much of what is covered may have been counted twice, at most all."""
+        doubt = self.doubtful.get(instance, 0)
+        more = min(tokens, self.covered.get(instance, 0) - doubt)
+        if more > 0:
+            self.doubtful[instance] = doubt + more
 
     def _cover(self, instance: str, more: int) -> None:
         if more:

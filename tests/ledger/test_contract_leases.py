@@ -189,9 +189,9 @@ def test_figures_of_the_dead_that_are_older_than_their_heartbeat(ledger: Ledger,
 
 
 def test_the_dead_that_the_ledger_never_met(ledger: Ledger, borrow: Borrower) -> None:
-    """Whoever had used nothing yet leaves nothing to make up for; of others rows have it."""
+    """What they used only rows have, also what they used before there was a lease."""
     borrow(B, 500)
-    assert ledger.settle_dead(A, [held(0, 0)], NOW) == [Loss(A, PORT, 0)]
+    assert ledger.settle_dead(A, [held(0, 0)], NOW) == [Loss(A, PORT, 0, followed=False)]
     assert ledger.settle_dead(C, [held(0, 30)], NOW) == [Loss(C, PORT, 0, followed=False)]
     assert borrow.standing.committed == 500
 
@@ -283,7 +283,7 @@ def test_who_joins_an_account_that_it_opens_adds_its_figures_to_the_rows(ledger:
     ledger.record([row(1, 300)])
     grant = ledger.join(A, held(70, 20, 50), now=NOW, expires_at=LATER, recount=recount)
     assert (grant.known, grant.granted) == (True, 70)
-    assert grant.standing == Standing(370, 0, 50, 50, 1, False)
+    assert grant.standing == Standing(370, 0, 50 + 20, 50, 1, False)  # rows may have the 20
 
 
 def test_who_joins_an_account_makes_up_for_what_no_lease_covered(ledger: Ledger, borrow: Borrower) -> None:
@@ -430,6 +430,8 @@ def test_joining_twice_counts_once(ledger: Ledger, borrow: Borrower) -> None:
     ledger.record([row(1, 20), row(2, 30)])
     grant = ledger.join(A, held(25, 5, 20), now=NOW, expires_at=LATER, recount=True)
     assert grant.granted == 25
+    assert borrow.standing.committed == 50 + 25
+    ledger.review(PORT, "host-a", last=True)
     assert borrow.standing == Standing(50 + 25, 0, 20, 20, 1, False)
 
 
