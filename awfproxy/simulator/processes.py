@@ -9,15 +9,21 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+#: ports that `free_ports` chooses from: above those of well-known services, below those that Linux gives by itself
+_CHOSEN = range(10_240, 32_768)
+#: of the system's: a test may have seeded the other
+_dice = random.SystemRandom()
 
 #: Seconds that a process may take until it serves.
 START_TIMEOUT = 20.0
@@ -183,15 +189,18 @@ def twistd_command() -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of the loopback that were free a moment ago; all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """TCP ports of the loopback that were free a moment ago; all different.
+
+    None that the kernel gives to those who connect or ask for any, or one of these may have it before it is listened
+    on, and again while who listens there is started anew.
+    """
+    found: list[int] = []
+    while len(found) < count:
+        port = _dice.choice(_CHOSEN)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found
 
 
 def get(port: int, path: str, timeout: float = 5.0) -> tuple[int, bytes]:
