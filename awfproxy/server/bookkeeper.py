@@ -145,7 +145,7 @@ class Bookkeeper:
         #: rows may show what no lease has covered, of any account
         self._uncovered = False
         #: and of these
-        self._doubtful: set[Window] = set()
+        self._to_recount: set[Window] = set()
         #: since when those are looked at again in which something may be counted twice, and when next
         self._in_doubt: dict[Window, float] = {}
         self._review_at = 0.0
@@ -291,11 +291,11 @@ class Bookkeeper:
             self._recorded(done, added)
         done.last = batch.last and self._priced(ledger)
         if done.last:
-            for window in ledger.windows(self._now()) if self._uncovered else self._doubtful:
+            for window in ledger.windows(self._now()) if self._uncovered else self._to_recount:
                 ledger.recount(window, self._instance)
                 self._in_doubt.pop(window, None)
             self._whole, self._uncovered = True, False
-            self._doubtful.clear()
+            self._to_recount.clear()
             self._mark.at = began
             if began >= self._review_at or self._closing is not None:
                 self._review(ledger)
@@ -345,7 +345,7 @@ class Bookkeeper:
                     losses += ledger.give_up(holder)
                 else:
                     losses += ledger.settle_dead(holder, each.helds, self._now())
-                    self._doubtful |= set(ledger.windows(self._now())) - {held.window for held in each.helds}
+                    self._to_recount |= set(ledger.windows(self._now())) - {held.window for held in each.helds}
                 each.settled()
             finally:
                 each.close()
@@ -353,5 +353,5 @@ class Bookkeeper:
             losses += ledger.expire(self._now())
             ledger.forget(self._now() - FORGET_AFTER)
             self._expired = self._monotonic()
-        self._doubtful |= {loss.window for loss in losses if not loss.followed}
+        self._to_recount |= {loss.window for loss in losses if not loss.followed}
         done.losses = [loss for loss in losses if loss.lost]
