@@ -1,7 +1,7 @@
 """Generated usage records in the shapes that are really written, as many as wanted, the same for the same seed.
 
 Four providers' `usage` objects, hints of agents and of scripts, calls without figures, a few records twice: what a week
-leaves in ``token-usage.jsonl``.  Nothing is held: lines are made as they are taken.
+leaves in ``token-usage.jsonl``, of awfproxy or of AWF's api-proxy.  Nothing is held: lines are made as they are taken.
 """
 
 from __future__ import annotations
@@ -27,13 +27,32 @@ _MODELS: Final = {
     "copilot": ("gpt-4.1-2025-04-14", "claude-sonnet-4.5"),
     "gemini": ("gemini-2.5-pro", "gemini-2.5-flash"),
 }
+#: what every record of AWF's api-proxy has (`buildTokenUsageRecord`), in its order
+_OF_AWF: Final = (
+    "_schema",
+    "timestamp",
+    "event",
+    "request_id",
+    "provider",
+    "model",
+    "path",
+    "status",
+    "streaming",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "duration_ms",
+    "response_bytes",
+)
 _TOOLS: Final = ["bash", "edit", "glob", "grep", "read", "task", "todo", "web_fetch", "web_search", "write"]
 
 
-def lines(count: int, *, seed: int = 1, span: float = 7 * 86_400) -> Iterator[bytes]:
+def lines(count: int, *, seed: int = 1, span: float = 7 * 86_400, of_awf: bool = False) -> Iterator[bytes]:
     """So many lines of different calls, and `TWICE` in a hundred of them again.
 
     :param span: seconds over which the calls are spread
+    :param of_awf: with the members that AWF's api-proxy writes, and no others
     """
     dice = random.Random(seed)
     now = [BEGIN]
@@ -41,7 +60,8 @@ def lines(count: int, *, seed: int = 1, span: float = 7 * 86_400) -> Iterator[by
     before = b""
     for number in range(count):
         now[0] = BEGIN + span * number / count
-        line = _encode(_record(dice, next_id(), now[0])) + b"\n"
+        record = _record(dice, next_id(), now[0])
+        line = _encode({name: record[name] for name in _OF_AWF} if of_awf else record) + b"\n"
         yield line
         if before and dice.randrange(100) < TWICE:
             yield before

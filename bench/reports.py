@@ -1,9 +1,10 @@
 """`awf logs token-usage` on a million records, beside DuckDB and jq on the same file.
 
-    python -m bench.reports [--records 1000000] [--keep FILE]
+    python -m bench.reports [--records 1000000] [--of awfproxy|awf] [--keep FILE]
 
-The file is generated (`report_records`), with records that stand in it twice.  All three answer the same question:
-calls and tokens by provider and model, each record once; what they print is compared.  CPU is user and system time of
+The files are generated (`report_records`), with records that stand in them twice: one as awfproxy writes them, with the
+provider's own usage and hints, one as AWF's api-proxy does.  All three answer the same question: calls and tokens by
+provider and model, each record once; what they print is compared.  CPU is user and system time of
 the process, memory its largest resident set; DuckDB is held to one thread, as the others have one, and jq holds a list
 of all records, because it has no set to ask whether it met one.
 """
@@ -29,6 +30,9 @@ from bench.report_records import lines
 #: CPU seconds and MB for a million records (docs/reports.md)
 CPU_MAX, MEMORY_MAX = 5.0, 80.0
 MILLION: Final = 1_000_000
+#: whose records
+AWF: Final = "awf"
+WRITERS: Final = ("awfproxy", AWF)
 #: records above which jq is left out: it holds them all
 JQ_MAX: Final = 1_000_000
 
@@ -60,14 +64,21 @@ def main() -> int:
     """Prints the table; 1 if the answers differ."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--records", type=int, default=MILLION)
-    parser.add_argument("--keep", metavar="FILE", help="where the records are, or are to be")
+    parser.add_argument("--of", choices=WRITERS, help="whose records; both if left out")
+    parser.add_argument("--keep", metavar="FILE", help="where the records are, or are to be; with --of")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(options.keep or folder) / ("" if options.keep else "token-usage.jsonl")
-        if not path.is_file():
-            with path.open("wb") as file:
-                file.writelines(lines(options.records))
-        return _compare(str(path), options.records)
+    if options.keep and not options.of:
+        parser.error("--keep needs --of")
+    differs = 0
+    for writer in (options.of,) if options.of else WRITERS:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(options.keep or f"{folder}/token-usage.jsonl")
+            if not path.is_file():
+                with path.open("wb") as file:
+                    file.writelines(lines(options.records, of_awf=writer == AWF))
+            print(f"Records of {writer}: ", end="")
+            differs |= _compare(str(path), options.records)
+    return differs
 
 
 def _compare(path: str, records: int) -> int:
@@ -95,7 +106,7 @@ def _compare(path: str, records: int) -> int:
         if out is not None:
             answers[name] = read(json.loads(out))
     same = len({frozenset(rows) for rows in answers.values()}) == 1
-    print(f"\nAnswers: {'equal to the last token' if same else 'DIFFERENT'}.")
+    print(f"\nAnswers: {'equal to the last token' if same else 'DIFFERENT'}.\n")
     return 0 if same else 1
 
 
