@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import click
 
+from awfproxy import __version__
 from awfproxy.commands.budget import budget
 from awfproxy.commands.health import health
 from awfproxy.commands.ledger import ledger
@@ -39,6 +40,7 @@ _config = click.option(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="awfproxy", message="%(prog)s %(version)s")
 def awf() -> None:
     """Look into what awfproxy is told to do, and what it has recorded."""
 
@@ -46,8 +48,6 @@ def awf() -> None:
 @awf.command()
 def version() -> None:
     """Print the version."""
-    from awfproxy import __version__
-
     click.echo(f"awfproxy {__version__}")
 
 

@@ -111,6 +111,9 @@ def notes(rows: Sequence[Row]) -> str:
             enough = "each has its record" if r["lines"] >= calls.get(r["program"], 0) else "RECORDS ARE MISSING"
             counts = f"{calls.get(r['program'], 0):,} calls measured, {r['lines']:,} usage records"
             out.append(f"{r['program']}: {counts} (warm-ups and cut calls included): {enough}.")
+    if paces := [r for r in rows if r["kind"] == "pace"]:
+        turns = " and ".join(f"{ns:.0f}" for ns in (paces[0]["ns"], paces[-1]["ns"]))
+        out.append(f"An empty turn of a loop took {paces[0]['interpreter']} {turns} ns, before and after.")
     busy = [r["busy"] for r in rows if r["kind"] == "cpu" and r["work"] == SLOW.name and r["peer"].startswith("nginx")]
     if busy and max(busy) > BUSY_ALONE:
         out.append(

@@ -23,6 +23,7 @@ from typing import Any
 
 from bench import figures, peers, processes
 from bench.loads import run
+from bench.pace import interpreter, turn_ns
 from bench.workloads import CPU_WORK, MANY, MEMORY, WARM_UP, Calls, Streams
 
 WORK = pathlib.Path(os.environ.get("BENCH_WORK", pathlib.Path(__file__).resolve().parent / ".work"))
@@ -217,6 +218,7 @@ def main(argv: list[str]) -> int:
         far_end = processes.fake_upstream(WORK, plain, tls)
         stack.callback(far_end.stop)
         bench = Bench(asked.out, upstream, far_end, programs)
+        bench.add(kind="pace", interpreter=interpreter(), ns=turn_ns())
         if work := [w for w in CPU_WORK if w.name in wanted]:
             bench.interleaved(names, work, asked.rounds or (1 if asked.quick else ROUNDS), bool(asked.peers))
         for program in programs:
@@ -226,6 +228,7 @@ def main(argv: list[str]) -> int:
                     bench.memory(program, kind, MEMORY, MEMORY.count)
                 if "many" in wanted and name in names and (asked.peers or name == "awfproxy"):
                     bench.memory(program, kind, MANY, room_for_streams(MANY.count))
+    bench.add(kind="pace", interpreter=interpreter(), ns=turn_ns())
     for name, lines in usage_records(programs):
         bench.add(kind="records", program=name, lines=lines)
     print("\n" + figures.report(bench.rows))

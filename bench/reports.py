@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import awfproxy
+from bench.pace import pace
 from bench.report_records import lines
 
 #: CPU seconds and MB for a million records (docs/reports.md)
@@ -69,6 +70,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.keep and not options.of:
         parser.error("--keep needs --of")
+    print(f"Now {pace()}.\n")
     differs = 0
     for writer in (options.of,) if options.of else WRITERS:
         with tempfile.TemporaryDirectory() as folder:

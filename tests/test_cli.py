@@ -33,10 +33,23 @@ def records(tmp_path: Path) -> Path:
     return path
 
 
-def test_version() -> None:
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version(word: str) -> None:
     """One line."""
-    result = run("version")
+    result = run(word)
     assert (result.exit_code, result.stdout) == (0, f"awfproxy {__version__}\n")
+
+
+def test_the_shell_completes_commands() -> None:
+    """As the reference says: the shell is told how to ask, and what it is answered are the commands."""
+    result = subprocess.run(
+        [sys.executable, "-m", "awfproxy"],
+        env={**os.environ, "_AWF_COMPLETE": "bash_complete", "COMP_WORDS": "awf logs t", "COMP_CWORD": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert {line.partition(",")[2] for line in result.stdout.splitlines()} == {"tail", "token-usage", "turns"}
 
 
 def test_help_answers_at_once() -> None:

@@ -106,3 +106,9 @@ def test_a_shared_machine_is_said() -> None:
     assert "OTHERS USED" in figures.notes([cpu_row("nginx", 30, work=SLOW.name, busy=0.8)])
     assert "OTHERS USED" not in figures.notes([cpu_row("nginx", 30, work=SLOW.name, busy=0.1)])
     assert "OTHERS USED" not in figures.notes([cpu_row("nginx", 30, busy=0.9)])
+
+
+def test_how_fast_python_was_is_told() -> None:
+    """Ratios of a Python process to nginx move with it."""
+    rows = [{"kind": "pace", "interpreter": "CPython 3.11.2", "ns": ns} for ns in (17.9, 45.2)]
+    assert "took CPython 3.11.2 18 and 45 ns" in figures.report([cpu_row("nginx", 20), *rows])
