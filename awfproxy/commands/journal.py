@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
-
 from awfproxy.commands.failure import CommandFailed
 from awfproxy.core.settings import Settings
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.core.usage_line import UsageLine, decode_usage_line
 from awfproxy.ledger.row_maker import row_maker
 from awfproxy.ledger.rows import Row
@@ -92,16 +91,17 @@ class Journal:
 
 def _row(line: bytes, row_of: Callable[[UsageLine], Row | None]) -> Row | None:
     try:
-        return row_of(decode_usage_line(line))
-    except msgspec.MsgspecError:
+        record = decode_usage_line(line)
+    except UNDECODABLE:
         return None
+    return row_of(record)
 
 
 def _first_end(path: str) -> float | None:
     for line in Lines([path]):
         try:
             ended = datetime.fromisoformat(decode_usage_line(line).timestamp)
-        except (msgspec.MsgspecError, ValueError):
+        except UNDECODABLE:
             continue
         return (ended if ended.tzinfo else ended.replace(tzinfo=UTC)).timestamp()
     return None

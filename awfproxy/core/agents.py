@@ -22,6 +22,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from awfproxy.core.hint_fields import Agent
 from awfproxy.core.request import Members
+from awfproxy.core.undecodable import UNDECODABLE
 
 #: bytes of JSON that is looked into for an id: workspaces make it long
 METADATA_MAX: Final = 16 * 1024
@@ -64,7 +65,6 @@ class _Ids(msgspec.Struct):
 
 _decode_ids = msgspec.json.Decoder(_Ids).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 _NO_IDS: Final = _Ids()
 
 
@@ -123,7 +123,7 @@ def _claude_session(metadata: Raw) -> str | None:
         return None
     try:
         text = _decode_text(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return None
     if text.startswith("{"):
         return _member(_ids(text.encode()).session_id)
@@ -137,7 +137,7 @@ def _inner(raw: Raw | UnsetType) -> _Ids:
         return _NO_IDS
     try:
         return _ids(_decode_text(raw).encode())
-    except _FAULTS:
+    except UNDECODABLE:
         return _NO_IDS
 
 
@@ -146,7 +146,7 @@ def _ids(raw: Raw | bytes) -> _Ids:
         return _NO_IDS
     try:
         return _decode_ids(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return _NO_IDS
 
 

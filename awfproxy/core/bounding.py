@@ -34,6 +34,7 @@ from awfproxy.core.bounding_members import (
     speaks_or_draws,
 )
 from awfproxy.core.request import ALL_SLICED_TO
+from awfproxy.core.undecodable import UNDECODABLE
 
 #: parts within parts within parts: results of tools hold parts, which hold none that matter
 DEPTH_MAX: Final = 4
@@ -114,7 +115,6 @@ _inner = msgspec.json.Decoder(_Inner).decode
 _tool = msgspec.json.Decoder(_Tool).decode
 _untyped_tool = msgspec.json.Decoder(_UntypedTool).decode
 _text = msgspec.json.Decoder(str).decode
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
 #: items of the Responses API and types of messages that hold nothing but their own text
 _ITEMS: Final = frozenset(
@@ -155,7 +155,7 @@ def bounding(body: bytes, kind: str, *, any_server: bool = False) -> Bounding:
         _look(found, members(body), kind, any_server)
     except Unbounded as reason:
         found.unbounded = str(reason)
-    except _FAULTS:
+    except UNDECODABLE:
         found.unbounded = "not understood"
     return found
 

@@ -35,6 +35,8 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from awfproxy.core.undecodable import UNDECODABLE
+
 #: messages looked at from the front: system prompts, then what a person began with (Codex sends three of these)
 HEAD_MAX: Final = 16
 #: and from the back: the results of the newest turn, then its calls
@@ -152,7 +154,6 @@ _decode_item = msgspec.json.Decoder(Item).decode
 _decode_call = msgspec.json.Decoder(Call).decode
 _decode_part = msgspec.json.Decoder(Part).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 # what most clients write first tells whose the message is
 _begins_as_clients = re.compile(rb'\{\s*"(?:role"\s*:\s*"(?:user|tool)|type"\s*:\s*"[a-z_]+_call_output)"').match
 
@@ -163,7 +164,7 @@ def decoded(raw: Raw) -> Item | None:
         return None
     try:
         return _decode_item(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return None
 
 
@@ -196,7 +197,7 @@ def content(raw: Slot) -> bytes | memoryview:
     if len(view) <= SHORT_ARRAY:
         try:
             parts = _few_parts(raw)
-        except _FAULTS:
+        except UNDECODABLE:
             parts = []
         if len(parts) == 1 and parts[0].text is not UNSET:  # by far the most, in half the time
             text = bytes(parts[0].text)
@@ -208,7 +209,7 @@ def _pieces(raw: Raw) -> Iterator[bytes]:
     for value in _array(_first_values, _few_values, raw):
         try:
             part = _decode_part(value)
-        except _FAULTS:
+        except UNDECODABLE:
             yield bytes(value)
             continue
         if part.text is not UNSET:
@@ -226,7 +227,7 @@ def _unmarked(raw: Raw) -> bytes:
         return value
     try:
         members = _decode_object(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return value
     return b"".join(b"%b\0%b\0" % (name.encode(), inner) for name, inner in members.items() if name not in _CACHE_MARKS)
 
@@ -284,7 +285,7 @@ def _add_call(found: list[tuple[bytes, bytes]], raw: Slot) -> None:
     if raw is not UNSET:
         try:
             call = _decode_call(raw)
-        except _FAULTS:
+        except UNDECODABLE:
             return
         if call.name is not UNSET:
             found.append((bytes(call.name), _arguments(call)))
@@ -316,7 +317,7 @@ def _results(item: Item) -> list[Raw]:
 def _wrapped_result(raw: Raw) -> Raw:
     try:
         part = _decode_part(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return raw
     said = part.response if part.response is not UNSET else part.content
     return raw if said is UNSET else said
@@ -333,5 +334,5 @@ def _array(first: Callable[[Raw], msgspec.Struct], few: Callable[[Raw], list[Val
         if memoryview(raw).nbytes <= SHORT_ARRAY:
             return few(raw)
         return [each for each in msgspec.structs.astuple(first(raw)) if each is not None and each is not UNSET]
-    except _FAULTS:
+    except UNDECODABLE:
         return []

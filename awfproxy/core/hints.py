@@ -34,6 +34,7 @@ from awfproxy.core.hint_fields import Hints
 from awfproxy.core.keyed import KeyedHash, Purpose, Remembered
 from awfproxy.core.kinds import Kind
 from awfproxy.core.request import Conversation, Members
+from awfproxy.core.undecodable import UNDECODABLE
 
 #: bytes that are hashed of a request, shared out so that nothing's hash depends on what stands beside it; together
 #: 64 KB: system prompts (Codex and some others send two), tools, the first messages, calls and results
@@ -62,7 +63,6 @@ CONVERSATIONS: Final = frozenset(
 NULL: Final = ord("n")
 _NOTHING: Final = Hints()
 _decode_text = msgspec.json.Decoder(str).decode
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 class _Offer(msgspec.Struct, gc=False):
@@ -216,7 +216,7 @@ def _text(raw: Slot) -> str | None:
         return None
     try:
         return _decode_text(raw) or None
-    except _FAULTS:
+    except UNDECODABLE:
         return None
 
 

@@ -20,6 +20,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from awfproxy.core.kinds import Kind
 from awfproxy.core.loose_json import decoded
+from awfproxy.core.undecodable import UNDECODABLE
 
 #: characters of a model's name that are kept: names go into every record and a label of the metrics
 MODEL_MAX: Final = 256
@@ -160,7 +161,6 @@ _decode_count = msgspec.json.Decoder(int).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _closes = re.compile(rb"[ \t\r\n]*}").match
 # msgspec's own errors, and what deep nesting and broken UTF-8 end in
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
 _NOTHING: Final = Peek()
 _MALFORMED: Final = Peek(malformed=True)
@@ -190,13 +190,13 @@ def look(body: bytes, content_type: bytes, *, conversation: bool) -> tuple[Peek,
             decode: Callable[[bytes], _Short | _Long] = _decode_short if len(body) <= ALL_SLICED_TO else _decode_long
             parts = decoded(body, decode)
             return _facts(parts), _conversation(parts)
-        except _FAULTS:
+        except UNDECODABLE:
             pass  # what stands there is not a conversation's, or not JSON: without its messages it is told which
     try:
         return _facts(decoded(body, _decode_body)), None
     except msgspec.ValidationError:
         return _NOTHING, None  # JSON, but not an object
-    except _FAULTS:
+    except UNDECODABLE:
         return (_MALFORMED if b"json" in kind else _NOTHING), None
 
 
@@ -251,7 +251,7 @@ def _limits(raw: Raw | UnsetType) -> _Limits:
         return _NO_LIMITS
     try:
         return _decode_limits(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return _NO_LIMITS
 
 
@@ -260,7 +260,7 @@ def _model(raw: Raw | UnsetType) -> str | None:
         return None
     try:
         return _decode_text(raw)[:MODEL_MAX] or None
-    except _FAULTS:
+    except UNDECODABLE:
         return None
 
 
@@ -273,7 +273,7 @@ def _flag(raw: Raw | UnsetType) -> bool | None:
         return None
     try:
         return _decode_flag(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return None
 
 
@@ -282,7 +282,7 @@ def _count(raw: Raw | UnsetType) -> int | None:
         return None
     try:
         count = _decode_count(raw)
-    except _FAULTS:
+    except UNDECODABLE:
         return None
     return count if 0 <= count <= COUNT_MAX else None
 
@@ -333,5 +333,5 @@ def ask_for_usage(body: bytes, seen: Peek) -> bytes | None:
         kept["include_usage"] = True
         members["stream_options"] = kept
         return msgspec.json.encode(members)
-    except (*_FAULTS, KeyError):
+    except (*UNDECODABLE, KeyError):
         return None

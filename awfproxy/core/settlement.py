@@ -17,11 +17,11 @@ tells the usage: it stays with what was charged when it was made.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from awfproxy.core.budgets import Budget, Count, charge, counted, micro_dollars
+from awfproxy.core.budgets import Budget, Count, Measure, charge, counted, micro_dollars
 from awfproxy.core.consumption import Consumption
 from awfproxy.core.counts import Usage
 
@@ -80,6 +80,9 @@ class Spent(msgspec.Struct, frozen=True):
         )
 
 
+#: `due` or `late`
+Rule = Callable[[Budget, int, Spent], int]
+
 #: a call that never went on
 NOTHING = Spent()
 
@@ -103,12 +106,20 @@ def due(budget: Budget, reserved: int, spent: Spent) -> int:
     )
 
 
-def late(budget: Budget, spent: Spent) -> int:
-    """Tokens that are charged with the answer that first shows work in the background finished."""
+def late(budget: Budget, reserved: int, spent: Spent) -> int:
+    """Tokens that are charged with the answer that first shows work in the background finished, as in `due`; what was
+    reserved for that answer does not matter."""
     tokens = spent.tokens(budget.count)
     if budget.mode == "strict" and budget.unbounded != "refuse":
         return max(0, tokens - budget.unbounded)
     return tokens
+
+
+def by_counts(
+    rule: Rule, budget: Budget, reserved: int, spent: Spent, counts: Sequence[Count]
+) -> dict[Measure, int]:
+    """What a call is charged by `due` or `late` where its budget counted in other ways."""
+    return {count: rule(msgspec.structs.replace(budget, count=count), reserved, spent) for count in counts}
 
 
 class Priced(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
+from awfproxy.core.undecodable import UNDECODABLE
+
 #: tools that are looked at: OpenAI takes 128, Anthropic more
 TOOLS_MAX: Final = 256
 #: bytes of the tools' JSON that is looked into
@@ -48,7 +50,6 @@ _first_tools = msgspec.json.Decoder(
 _first_values = msgspec.json.Decoder(
     msgspec.defstruct("_Values", [(f"n{n}", Slot, UNSET) for n in range(TOOLS_MAX)], array_like=True)
 ).decode
-_FAULTS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 def plain_name(raw: bytes) -> str | None:
@@ -78,7 +79,7 @@ def _names(raw: Raw) -> Iterator[str | None]:
     if memoryview(raw)[0] == ord("{"):
         try:
             raw = _decode_object(raw)["tools"]
-        except (*_FAULTS, KeyError):
+        except (*UNDECODABLE, KeyError):
             return
     values: tuple[Raw, ...] = ()
     for at, tool in enumerate(_elements(raw)):
@@ -101,7 +102,7 @@ def _own_name(tool: _Tool) -> str | None:
         if inner is not UNSET and tool.name is UNSET:
             try:
                 tool = _decode_tool(inner)
-            except _FAULTS:
+            except UNDECODABLE:
                 return None
             break
     return None if tool.name is UNSET else plain_name(bytes(tool.name))
@@ -111,7 +112,7 @@ def _first_member(raw: Raw) -> str | None:
     """The name of the first member: Gemini's tools that the provider runs have no other."""
     try:
         name = next(iter(_decode_object(raw)), "")
-    except _FAULTS:
+    except UNDECODABLE:
         return None
     return plain_name(msgspec.json.encode(name))
 
@@ -119,5 +120,5 @@ def _first_member(raw: Raw) -> str | None:
 def _elements(raw: Raw) -> list[_Tool]:
     try:
         return [tool for tool in msgspec.structs.astuple(_first_tools(raw)) if tool is not None]
-    except _FAULTS:
+    except UNDECODABLE:
         return []

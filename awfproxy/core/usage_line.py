@@ -34,5 +34,5 @@ class UsageLine(msgspec.Struct, tag_field="_schema", tag=TOKEN_USAGE_SCHEMA, gc=
     usage: dict[str, Any] | None = None
 
 
-#: raises `msgspec.MsgspecError` for what is no usage line of this schema
+#: raises one of `undecodable.UNDECODABLE` for what is no usage line of this schema
 decode_usage_line: Final = msgspec.json.Decoder(UsageLine).decode

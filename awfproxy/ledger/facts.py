@@ -49,6 +49,9 @@ class Held(msgspec.Struct, frozen=True):
     reserved: int
     #: the part of ``spent`` whose records were read into the ledger for certain
     shown: int = 0
+    #: the ledger has said that it has this lease.  False: it may have it as it was before something went out of
+    #: ``spent`` because rows show it
+    agreed: bool = True
 
 
 class Standing(msgspec.Struct, frozen=True):

@@ -173,7 +173,7 @@ class Account(msgspec.Struct):
             followed = True
             held = Held(self.window, lease.granted, lease.spent, lease.reserved)
         else:
-            followed = self._has(holder, held)
+            followed = held.agreed and self._has(holder, held)
         return Loss(holder, self.window, self.close(holder, held), followed)
 
     def give_up(self, holder: Holder) -> int:

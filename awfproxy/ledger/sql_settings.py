@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, insert, select, update
 
 from awfproxy.core.budgets import Scope, ScopeKind
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.ledger.database import Database
 from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.interface import Fault
@@ -89,6 +90,6 @@ def _setting(found: Row[Any]) -> Setting:
 def _fields(text: str) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return {}
     return fields if isinstance(fields, dict) else {}

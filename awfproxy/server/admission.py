@@ -28,7 +28,7 @@ from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
 from awfproxy.core.settings import Port as PortSettings
 from awfproxy.core.settlement import Spent, late
-from awfproxy.server.admitted import Admitted, Waiting, tell
+from awfproxy.server.admitted import Admitted, Waiting, charge, tell
 from awfproxy.server.allowance import Allowance, Answer, Reservation
 from awfproxy.server.counted_rates import CountedRates, RatesOf
 from awfproxy.server.demand import Demand, Estimates
@@ -150,7 +150,7 @@ class Admission:
         now = self._wall()
         usd = []
         for allowance in self._budgets_of(demand):
-            allowance.settle(allowance.overdraw(now), late(allowance.budget, spent))
+            charge(allowance, allowance.overdraw(now), late, 0, spent)
             if allowance.dollars is not None and allowance.dollars.counts:
                 usd.append((allowance.dollars, 0, allowance.dollars.overdraw(now)))
         if usd:

@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from awfproxy.core.budgets import Budget
 from awfproxy.core.rates import Rates
 from awfproxy.core.refusals import Refusal
-from awfproxy.core.settlement import Spent, due
-from awfproxy.server.allowance import Allowance, Answer, Cancel, Reservation
+from awfproxy.core.settlement import Rule, Spent, by_counts, due
+from awfproxy.server.allowance import NO_COUNTS, Allowance, Answer, Cancel, Reservation
 from awfproxy.server.demand import Demand
 from awfproxy.server.waiting_line import Waiter, WaitingLine
 
@@ -93,7 +93,7 @@ class Admitted(msgspec.Struct, eq=False):
             try:  # what one budget trips over must not stay reserved in the others
                 if admission.shares:
                     admission.released(allowance, demand.user, amount)
-                allowance.settle(reservation, due(budget, amount, spent))
+                charge(allowance, reservation, due, amount, spent)
             except Exception:
                 log.failure("a call could not be settled with a budget")
         if usd:
@@ -102,6 +102,16 @@ class Admitted(msgspec.Struct, eq=False):
             admission.charge_late(demand, spent)
         if spent.final and spent.usage is not None and demand.may_spend():
             admission.learn(demand, spent.usage, counts_reported, counts_all)
+
+
+def charge(allowance: Allowance, reservation: Reservation, rule: Rule, amount: int, spent: Spent) -> None:
+    """A call is over for one budget.
+
+    :param amount: what was reserved, or would have been
+    """
+    budget, others = allowance.budget, allowance.other_counts
+    otherwise = by_counts(rule, budget, amount, spent, others) if others else NO_COUNTS
+    allowance.settle(reservation, rule(budget, amount, spent), otherwise)
 
 
 class Waiting:

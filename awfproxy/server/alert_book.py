@@ -17,6 +17,7 @@ import msgspec
 
 from awfproxy.core.alerts import Alert
 from awfproxy.core.budgets import Scope
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.core.windows import Period
 
 NAME: Final = "alerts.json"
@@ -52,7 +53,7 @@ class AlertBook:
         self._entries: dict[Key, Entry] = {}
         try:
             entries = [] if text is None else msgspec.json.decode(text, type=list[Entry])
-        except (msgspec.MsgspecError, RecursionError):
+        except UNDECODABLE:
             self.damaged, entries = True, []
         for entry in entries:
             self._entries[entry.alert.window] = entry

@@ -12,12 +12,15 @@ Rules for callers:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, Protocol
 
 import msgspec
 
-from awfproxy.core.budgets import Budget, Cap, Scope
+from awfproxy.core.budgets import Budget, Cap, Count, Measure, Scope
+
+NO_COUNTS: Final[Mapping[Measure, int]] = MappingProxyType({})
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +120,15 @@ class Allowance(Protocol):
         """Let a call in without cover, where the ledger cannot be reached and the port goes on all the same
         (``on_ledger_loss = "allow"``).  What it uses is charged when it is settled."""
 
-    def settle(self, reservation: Reservation, used: int) -> None:
-        """The call has ended and is charged ``used`` tokens."""
+    @property
+    def other_counts(self) -> Sequence[Count]:
+        """Besides the budget's own, the ways to count that it had in windows that are not over."""
+
+    def settle(self, reservation: Reservation, used: int, otherwise: Mapping[Measure, int] = NO_COUNTS) -> None:
+        """The call has ended and is charged ``used`` tokens.
+
+        :param otherwise: what that is by each of `other_counts`
+        """
 
     def ask(self, amount: int, answered: Answered) -> Cancel:
         """Have ``amount`` tokens made free here for a call that waits.

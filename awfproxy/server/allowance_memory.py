@@ -7,14 +7,14 @@ Same rules as `leased_allowance`, by the same contract test (tests/server/test_a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
-from awfproxy.core.budgets import Budget, Scope, Unit, cap_of
+from awfproxy.core.budgets import Budget, Count, Measure, Scope, Unit, cap_of
 from awfproxy.core.settings import OTHER_FEATURES
 from awfproxy.core.windows import Windows, window_end
-from awfproxy.server.allowance import Allowance, Answer, Answered, Cancel, Reservation, Standing
+from awfproxy.server.allowance import NO_COUNTS, Allowance, Answer, Answered, Cancel, Reservation, Standing
 
 
 class _Window:
@@ -42,6 +42,7 @@ class MemoryAllowance:
         self.budget = budget
         self.cap = cap_of(budget, unit)
         self.dollars = None if unit == "usd" else MemoryAllowance(scope, budget, allowances, "usd")
+        self.other_counts: Sequence[Count] = ()
         self.used_elsewhere = 0
         self.reserved_elsewhere = 0
         self.lent_elsewhere = 0
@@ -70,7 +71,7 @@ class MemoryAllowance:
     def overdraw(self, now: float) -> Reservation:
         return _Reservation(0, self._windows.at(now))
 
-    def settle(self, reservation: Reservation, used: int) -> None:
+    def settle(self, reservation: Reservation, used: int, otherwise: Mapping[Measure, int] = NO_COUNTS) -> None:
         assert isinstance(reservation, _Reservation)
         if reservation.settled:
             raise ValueError("settled before")

@@ -36,11 +36,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from awfproxy.core.budgets import dollars
 from awfproxy.core.windows import PERIODS, window_start
+from awfproxy.ledger.budget_desk import titled
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Holder, Loss, Position, Window
 from awfproxy.ledger.interface import BATCH_ROWS, Ledger
 from awfproxy.ledger.rows import Price, Row, priced
-from awfproxy.server.holdings_file import dead
+from awfproxy.server.holdings_file import Dead, dead
 from awfproxy.server.journal_tail import Batch, Tail
 from awfproxy.server.ledger_thread import LedgerThread
 from awfproxy.server.tail_mark import TailMark
@@ -157,6 +158,8 @@ class Bookkeeper:
         self._passed_over: Row | None = None
         self._price_at = 0.0
         self._expired = float("-inf")
+        #: that are not told yet
+        self._losses: list[Loss] = []
 
     # -- in the reactor thread
 
@@ -226,11 +229,10 @@ class Bookkeeper:
         for loss in done.losses:
             in_dollars = loss.window.measure == "usd"
             self.lost_tokens += 0 if in_dollars else loss.lost
-            scope = loss.window.scope
             log.warn(
-                "{lost} of {port} {kind} {name} are lost with a process that died",
+                "{lost} of {budget} are lost with a process that died",
                 lost=f"{dollars(loss.lost):.6f} dollars" if in_dollars else f"{loss.lost} tokens",
-                port=scope.port, kind=scope.kind, name=scope.name,
+                budget=titled(loss.window.scope),
             )  # fmt: skip
         if not done.last:
             self._thread.do(self._step, self._stepped)
@@ -258,7 +260,8 @@ class Bookkeeper:
     def _step(self, ledger: Ledger) -> Round:
         done = Round()
         try:
-            self._bury(ledger, done)
+            self._bury(ledger)
+            done.losses, self._losses = self._losses, []
             self._advance(ledger, done)
         except OSError as error:
             self._begun = False
@@ -335,23 +338,32 @@ class Bookkeeper:
             self._unpriceable = False
         return True
 
-    def _bury(self, ledger: Ledger, done: Round) -> None:
+    def _bury(self, ledger: Ledger) -> None:
         """Settle the dead, of this host by their files, of others by the time."""
-        losses: list[Loss] = []
         for each in dead(self._state_dir):
-            holder = Holder(self._instance, each.number)
             try:
-                if each.helds is None:
-                    losses += ledger.give_up(holder)
-                else:
-                    losses += ledger.settle_dead(holder, each.helds, self._now())
-                    self._to_recount |= set(ledger.windows(self._now())) - {held.window for held in each.helds}
-                each.settled()
+                self._settle(ledger, each)
             finally:
                 each.close()
         if self._monotonic() - self._expired > EXPIRE_EVERY:
-            losses += ledger.expire(self._now())
+            self._lost(ledger.expire(self._now()))
             ledger.forget(self._now() - FORGET_AFTER)
             self._expired = self._monotonic()
+
+    def _settle(self, ledger: Ledger, each: Dead) -> None:
+        holder = Holder(self._instance, each.number)
+        try:
+            if each.helds is None:
+                self._lost(ledger.give_up(holder))
+            else:
+                self._lost(ledger.settle_dead(holder, each.helds, self._now()))
+                self._to_recount |= set(ledger.windows(self._now())) - {held.window for held in each.helds}
+        except BaseException:
+            # Perhaps it was done, and only the answer got lost: the next one says nothing of these leases.
+            self._uncovered = True
+            raise
+        each.settled()
+
+    def _lost(self, losses: list[Loss]) -> None:
         self._to_recount |= {loss.window for loss in losses if not loss.followed}
-        done.losses = [loss for loss in losses if loss.lost]
+        self._losses += [loss for loss in losses if loss.lost]

@@ -20,11 +20,13 @@ import fcntl
 import mmap
 import os
 import secrets
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from awfproxy.core.holdings import PLACES, WORDS, Holding, read
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.ledger.facts import Held, Window
 
 FOLDER: Final = "holdings"
@@ -130,7 +132,10 @@ class HoldingsFile:
 
 
 class Dead:
-    """The file of a process that is no more, locked against others who settle."""
+    """The file of a process that is no more, locked against others who settle.
+
+    :raises OSError: it cannot be read
+    """
 
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
@@ -148,35 +153,38 @@ class Dead:
         os.close(self._fd)
 
 
-def dead(state_dir: str) -> list[Dead]:
-    """The files whose processes are dead.
+def dead(state_dir: str) -> Iterator[Dead]:
+    """The files whose processes are dead, each for the caller to close before the next one is looked for: a lock that
+    is kept would be taken for a process that lives.
 
-    :raises OSError: the folder cannot be read
+    :raises OSError: the folder, or a file in it, cannot be read
     """
     folder = os.path.join(state_dir, FOLDER)
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
-        return []
-    found = []
+        return
     for name in names:
-        if not name.isdecimal():
-            continue
-        path = os.path.join(folder, name)
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            continue
+        if name.isdecimal() and (found := _if_dead(os.path.join(folder, name))) is not None:
+            yield found
+
+
+def _if_dead(path: str) -> Dead | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:
-            found.append(Dead(path, fd))
-        else:
-            os.close(fd)  # settled by another between the two
-    return found
+            return Dead(path, fd)
+    except BlockingIOError:
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)  # its process lives, or another has settled it between the two
+    return None
 
 
 def boot_id() -> bytes:
@@ -214,7 +222,8 @@ def _read(fd: int) -> list[Held] | None:
             continue
         try:
             window = msgspec.json.decode(data[_FIGURES:].partition(b"\n")[0], type=Window)
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             return None
-        helds.append(Held(window, figures.granted, figures.spent, figures.reserved))
+        agreed = figures.expires > 0
+        helds.append(Held(window, figures.granted, figures.spent, figures.reserved, agreed=agreed))
     return helds

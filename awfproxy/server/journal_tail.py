@@ -28,7 +28,8 @@ from typing import IO, Final, cast
 import msgspec
 
 from awfproxy.core.decoders import zstd
-from awfproxy.core.records import RECORD_BYTES_MAX
+from awfproxy.core.records import RECORD_BYTES_MAX, timestamp
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.core.usage_line import UsageLine, decode_usage_line
 from awfproxy.ledger.facts import Position
 from awfproxy.ledger.interface import BATCH_ROWS
@@ -97,11 +98,17 @@ class _File:
 
     @property
     def time(self) -> str:
-        """When the call of the first line ended, as the record says it; files are in the order of these."""
-        try:
-            return decode_usage_line(self.head.partition(b"\n")[0]).timestamp
-        except msgspec.MsgspecError:
-            return ""
+        """When the call of the first line that can be read ended, as the record says it; "": there is none among the
+        first."""
+        for line in self.head.split(b"\n"):
+            with suppress(*UNDECODABLE):
+                return decode_usage_line(line).timestamp
+        return ""
+
+    @property
+    def since(self) -> str:
+        """By which files are put in order: `time`, else when it was written last, which is before the next one was."""
+        return self.time or timestamp(os.fstat(self._stream.fileno()).st_mtime)
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -289,7 +296,7 @@ class Tail:
         for path in [*rotated_files(self._path), self._path]:
             with suppress(FileNotFoundError):  # rotated on meanwhile: the folder has changed again
                 file = _File(path)
-                unread = file.time >= since and file.name != last and file.name not in known
+                unread = file.since >= since and file.name != last and file.name not in known
                 if unread if file.name else path == self._path and not self._has(file):
                     self._files.append(file)
                 else:
@@ -302,7 +309,7 @@ class Tail:
         for file in self._files:
             if file.left is None and (not file.grows or file.identity != current):
                 file.left = self._monotonic()
-        self._files.sort(key=lambda file: (file.left is None, file.time))
+        self._files.sort(key=lambda file: (file.left is None, file.since))
         self._folder = folder
 
     def _has(self, file: _File) -> bool:
@@ -311,7 +318,7 @@ class Tail:
     def _drop(self, count: int) -> None:
         """The oldest files are done with."""
         for file in self._files[:count]:
-            self._over_with = (file.time, file.name)
+            self._over_with = (file.time or self._over_with[0], file.name)
             file.close()
         del self._files[:count]
 
@@ -325,9 +332,12 @@ class Tail:
     def _rows(self, lines: list[bytes]) -> list[Row]:
         rows = []
         for line in lines:
-            row = None
-            with suppress(msgspec.MsgspecError):
-                row = self._row_of(decode_usage_line(line))
+            try:
+                record = decode_usage_line(line)
+            except UNDECODABLE:
+                self.skipped += 1
+                continue
+            row = self._row_of(record)
             if row is None:
                 self.skipped += 1
             else:

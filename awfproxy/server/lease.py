@@ -94,6 +94,7 @@ class Lease:
         "_checkpoints",
         "_grant",
         "_told",
+        "asked",
         "busy",
         "closing",
         "end",
@@ -117,6 +118,8 @@ class Lease:
         self.holding = holding
         self.owner = owner
         self.known = False
+        #: the ledger was asked to have it, and has not said since that it has not
+        self.asked = False
         #: it is about to be no more
         self.closing = False
         #: seconds since the epoch; nothing is reserved from then on
@@ -166,6 +169,7 @@ class Lease:
     def prepare(self) -> None:
         """It is about to join: what rows show goes out of its figures."""
         shown, told = self.shown, self._told
+        self.asked = True
         self.recount |= shown > 0
         self.holding.rebase(shown)
         self._checkpoint.spent -= shown
@@ -179,6 +183,7 @@ class Lease:
         :param told: what it was told
         """
         if not grant.known:
+            self.asked = False
             return False
         more = grant.granted - self.holding.granted
         self.holding.agree(grant.granted, int(expires_at))

@@ -13,14 +13,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, cast
 
-from awfproxy.core.budgets import TOKENS_MAX, Budget, Scope, Unit, cap_of
+from awfproxy.core.budgets import TOKENS_MAX, Budget, Count, Measure, Scope, Unit, cap_of
 from awfproxy.core.windows import Windows, window_end
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Grant, Window
-from awfproxy.server.allowance import Answer, Answered, Cancel, Standing
+from awfproxy.server.allowance import NO_COUNTS, Answer, Answered, Cancel, Standing
 from awfproxy.server.allowance import Reservation as AnyReservation
 from awfproxy.server.lease import Lease, Reservation
 
@@ -99,7 +99,9 @@ class LeasedAllowance:
         self.lease: Lease | None = None
         #: all that there are: of the window that was current before as long as it lasts, of the next one
         self.leases: list[Lease] = []
-        #: when the last of the calls was admitted that have used something, seconds since the epoch
+        #: ways to count of leases that there are, but for that of the budget: it was changed in their windows
+        self.other_counts: tuple[Count, ...] = ()
+        #: when the last of the calls was admitted that may have used something, seconds since the epoch
         self._used_at = float("-inf")
         self._unit: Unit = unit
         self._lender = lender
@@ -133,24 +135,24 @@ class LeasedAllowance:
     def overdraw(self, now: float) -> Reservation:
         return Reservation(0, None, now)
 
-    def settle(self, reservation: AnyReservation, used: int) -> None:
+    def settle(self, reservation: AnyReservation, used: int, otherwise: Mapping[Measure, int] = NO_COUNTS) -> None:
         assert isinstance(reservation, Reservation)
         if reservation.settled:
             raise ValueError(f"a reservation of {self.scope} is settled twice")
         reservation.settled = True
         own, admitted = reservation.lease, reservation.admitted
         if own is not None:
-            own.holding.settle(reservation.amount, used)
+            own.holding.settle(reservation.amount, otherwise.get(own.window.measure, used) if otherwise else used)
         elif self.cap.enabled:
             self.at(self._lender.now())  # what is let in without cover makes one
-        if used:
+        if used or otherwise:
             if admitted > self._used_at:
                 self._used_at = admitted
                 if self.dollars is not None:  # which may be off, and is not told then
                     self.dollars._used_at = admitted
             for lease in self.leases:
                 if lease is not own and lease.start <= admitted < lease.end:
-                    lease.holding.charge(used)
+                    lease.holding.charge(otherwise.get(lease.window.measure, used))
         if self._asked:
             self._serve_within(0.0)
 
@@ -193,6 +195,7 @@ class LeasedAllowance:
         made = self._lender.open(window, self)
         if made is not None:
             self.leases.append(made)
+            self._look_at_counts()
         return made
 
     def used_since(self, moment: float) -> bool:
@@ -204,16 +207,23 @@ class LeasedAllowance:
         self.leases.remove(lease)
         if self.lease is lease:
             self.lease = None
+        self._look_at_counts()
 
     def window(self, start: int) -> Window:
         period = self.budget.period
         return Window(self.scope, period, start, window_end(period, start), self.cap.measure)
 
-    def change(self, budget: Budget) -> None:
-        """Other settings hold from now on."""
+    def change(self, budget: Budget, began: bool) -> None:
+        """Other settings hold from now on.
+
+        :param began: calls run.  Processes that are gone may have used something that no lease has covered
+        """
         self.budget, self.cap = budget, cap_of(budget, self._unit)
+        if began:
+            self._used_at = max(self._used_at, self._lender.now())
         self._windows = Windows(budget.period, self._lender.now())
         self.lease = None
+        self._look_at_counts()
         if self.cap.enabled:
             self.at(self._lender.now())
         self._serve_within(0.0)
@@ -236,6 +246,10 @@ class LeasedAllowance:
         self._serve_within(ASK_EVERY if lease.known else READY_EVERY)
 
     # -- inside
+
+    def _look_at_counts(self) -> None:
+        others = {lease.window.measure for lease in self.leases} - {self.cap.measure, "usd"}
+        self.other_counts = tuple(cast("set[Count]", others))
 
     def _answer(self, asked: _Asked) -> Answer | None:
         """None: it is not known yet."""

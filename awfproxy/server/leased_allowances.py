@@ -127,7 +127,7 @@ class LeasedAllowances:
             if unit == "tokens":
                 self._named.name(scope, allowance)
         elif allowance.budget != budget:
-            allowance.change(budget)
+            allowance.change(budget, self._beating.running)
             for lease in allowance.leases:
                 lease.recall = True  # a lower cap holds for what was borrowed under the old one
                 self._give_back(lease)
@@ -338,7 +338,7 @@ class LeasedAllowances:
         """
         if lease.holding.calls or lease.closing or (lease.busy and not whatever):
             return
-        if not lease.known and not lease.busy:
+        if not lease.asked and not lease.busy:
             self._forget(lease)  # the ledger has nothing of it, and rows have what was spent
             return
         lease.closing = True

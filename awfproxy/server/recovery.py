@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 
 from awfproxy.core.records import RECORD_BYTES_MAX, RequestRecord, TokenUsageRecord, encode
+from awfproxy.core.undecodable import UNDECODABLE
 
 #: usage lines that one batch can have left without their request lines (`journal.BATCH_MAX`)
 BATCH_LINES: Final = 256
@@ -130,7 +131,7 @@ def last_batches(path: str, processes: int = 1) -> list[TokenUsageRecord]:
     for line in lines[-BATCH_LINES * processes :]:
         try:
             records.append(_usage.decode(line))
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             continue  # a torn line, or one of another program: nothing was acknowledged for it here
     return records
 
@@ -141,7 +142,7 @@ def _keys(path: str, processes: int) -> tuple[list[_Key], bool]:
     for line in lines:
         try:
             keys.append(_key.decode(line))
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             continue
     return keys, whole
 

@@ -17,6 +17,7 @@ import msgspec
 import txaio
 
 from awfproxy.core.sources import BACKGROUND
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.server.recovery import COMPRESSED, rotated
 
 log = txaio.make_logger()
@@ -71,7 +72,7 @@ def _lines(data: bytes) -> list[_Line]:
         start = data.rfind(b"\n", 0, at) + 1
         end = data.find(b"\n", at)
         end = len(data) if end < 0 else end
-        with suppress(msgspec.MsgspecError):  # a torn line, or one of another program
+        with suppress(*UNDECODABLE):  # a torn line, or one of another program
             found.append(_decode(data[start:end]))
         at = data.find(_MARK, end)
     return found

@@ -9,14 +9,15 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
-from awfproxy.core.budgets import DEFAULTS, TOKENS_MAX, Budget, Cap, Scope
+from awfproxy.core.budgets import DEFAULTS, TOKENS_MAX, Budget, Cap, Count, Measure, Scope
 from awfproxy.core.settings import Settings
-from awfproxy.server.allowance import Allowance, Allowances, Answer, Answered, Cancel, Reservation, Standing
+from awfproxy.server.allowance import NO_COUNTS, Allowance, Allowances, Answer, Answered, Cancel, Reservation, Standing
 
 #: no cap of its own is in the way, nor shown anywhere
 _CAP: Final = Cap(False, "month", "reported", TOKENS_MAX, None)
@@ -55,6 +56,7 @@ class _Unknown:
     cap = _CAP
     counts = False
     dollars = None
+    other_counts: Sequence[Count] = ()
 
     def __init__(self, scope: Scope, clock: IReactorTime) -> None:
         self.scope = scope
@@ -66,7 +68,7 @@ class _Unknown:
     def overdraw(self, now: float) -> Reservation:
         return _Nothing()
 
-    def settle(self, reservation: Reservation, used: int) -> None:
+    def settle(self, reservation: Reservation, used: int, otherwise: Mapping[Measure, int] = NO_COUNTS) -> None:
         """The record shows it: accounts are opened with that."""
 
     def ask(self, amount: int, answered: Answered) -> Cancel:

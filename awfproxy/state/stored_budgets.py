@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.ledger.facts import Setting
 from awfproxy.ledger.interface import Ledger
 from awfproxy.state.kept_file import found, replace
@@ -51,7 +52,7 @@ class StoredBudgets:
         try:
             content = found(self._path, FILE_MAX)
             settings = [] if content is None else msgspec.json.decode(content, type=list[Setting])
-        except (OSError, msgspec.MsgspecError, RecursionError):
+        except (OSError, *UNDECODABLE):
             return None
         self._content = content
         self._seen = settings

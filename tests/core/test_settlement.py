@@ -57,10 +57,10 @@ def test_what_counts() -> None:
 def test_work_that_is_shown_finished() -> None:
     """A learned budget is charged then; of a strict one the number that was reserved at the beginning goes off."""
     spent = Spent(usage=usage(), final=True, late=True, sent=True, status=200)
-    assert late(LEARNED, spent) == 120
-    assert late(STRICT, spent) == 120
-    assert late(Budget(enabled=True, mode="strict", unbounded=100), spent) == 20
-    assert late(Budget(enabled=True, mode="strict", unbounded=500), spent) == 0
+    assert late(LEARNED, 0, spent) == 120
+    assert late(STRICT, 0, spent) == 120
+    assert late(Budget(enabled=True, mode="strict", unbounded=100), 0, spent) == 20
+    assert late(Budget(enabled=True, mode="strict", unbounded=500), 0, spent) == 0
 
 
 @given(

@@ -119,7 +119,8 @@ class MemoryHoldings:
     def figures(self) -> list[Held]:
         """What another process would read in the file after a death."""
         return [
-            Held(window, holding.granted, holding.spent, holding.reserved) for window, holding in self.held.values()
+            Held(window, holding.granted, holding.spent, holding.reserved, agreed=holding.expires > 0)
+            for window, holding in self.held.values()
         ]
 
 
@@ -269,7 +270,7 @@ class Process:
         self.thread.do = lambda operation, result: None  # type: ignore[method-assign]
         if self.host is None:
             ledger.settle_dead(Holder("host", self.holdings.number), self.holdings.figures(), self.clock.seconds())
-        else:
+        elif self.allowances._places._file is not None:
             self.host.graves.append(Grave(self.holdings.number, self.holdings.figures(), self.host.graves))
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from awfproxy.core.decoders import zstd
-from awfproxy.core.records import TokenUsageRecord, encode, timestamp
+from awfproxy.core.records import RECORD_BYTES_MAX, TokenUsageRecord, encode, timestamp
 from awfproxy.ledger.facts import Position
 from awfproxy.ledger.rows import row_of
 from awfproxy.server.journal_tail import LINGER, READ_BYTES, Tail
@@ -261,6 +261,25 @@ def test_a_damaged_compressed_file_is_read_as_far_as_it_goes(reader: Reader) -> 
     assert 2 < len(found) < 400
 
 
+@pytest.mark.parametrize("damaged", [line(2)[:-9] + b"\n", b"\xff" * (RECORD_BYTES_MAX + 9) + b"\n"])
+def test_a_file_that_begins_with_damage_is_in_its_place(reader: Reader, damaged: bytes) -> None:
+    """Behind the position, though its first line, or all of its beginning, tells no time."""
+    append(reader.path, 1)
+    reader.path.rename(f"{reader.path}.1")
+    assert reader.read() == ids(1)
+    reader.path.write_bytes(damaged + line(3))
+    reader.path.rename(f"{reader.path}.2")
+    reader.fresh()
+    assert reader.read() == ids(3)
+    append(reader.path, 4)
+    reader.now += LINGER + 1
+    assert reader.read() == ids(4)
+    reader.path.rename(f"{reader.path}.3")
+    append(reader.path, 5)
+    reader.now += LINGER + 1
+    assert reader.read() == ids(5)
+
+
 def test_a_new_file_with_an_old_ones_inode(reader: Reader) -> None:
     """Files are known by what they hold: the offset of one that was deleted does not hold for its successor."""
     append(reader.path, 1, 2, 3)
@@ -283,6 +302,7 @@ def test_how_far_it_is_behind(reader: Reader) -> None:
     assert (reader.tail.behind() or 0) >= 1
 
 
+@example(["append", "rotate", "read", "torn", "append", "rotate", "restart"])
 @given(st.lists(st.sampled_from(["append", "append", "torn", "rotate", "restart", "read", "wait", "forget"]), max_size=25))
 def test_every_line_once_whatever_happens(steps: list[str]) -> None:
     """Lines, torn lines, rotations, restarts, lost positions, in any order: all lines are rows in the end."""

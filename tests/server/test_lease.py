@@ -11,24 +11,28 @@ from copy import deepcopy
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from twisted.internet.task import Clock
 
-from awfproxy.core.budgets import Budget
+from awfproxy.core.budgets import Budget, Count
+from awfproxy.core.settlement import Spent, due
 from awfproxy.core.windows import DAY, window_end, window_start
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.facts import Position, Standing, Window
 from awfproxy.ledger.memory import MemoryLedger
 from awfproxy.ledger.rows import Row
+from awfproxy.server.admitted import charge
 from awfproxy.server.allowance import Answer, Reservation
 from awfproxy.server.bookkeeper import DOUBT_SECONDS
 from awfproxy.server.lease import Checkpoint
 from awfproxy.server.leased_allowance import LeasedAllowance
 from awfproxy.server.leased_allowances import BEAT_SECONDS, LOST_SECONDS
 from tests.conftest import LoggedFailures
+from tests.core.test_settlement import usage
 from tests.server.ledger_stage import PORT, START, Host, Process, budget
 from tests.server.test_allowance import taken, turn
 
@@ -163,6 +167,44 @@ def test_another_period_or_way_to_count_counts_what_runs(clock: Clock, other: di
     assert standing(ledger).used == 950
     assert taken(allowance, clock, 51) is None
     assert taken(allowance, clock, 50) is not None
+
+
+def test_each_lease_is_charged_by_its_own_way_to_count(clock: Clock) -> None:
+    """A budget that counts something else for a while, and then as before: its account has what its own count says of
+    all calls, those that ended meanwhile and the one that runs all the time."""
+    spent = Spent(usage=usage(50, 50, read=900), final=True, sent=True)
+    ledger = MemoryLedger()
+    one = Process(ledger, clock, {PORT: budget(10_000, count="all")})
+    turn(clock, 3)
+    allowance = tokens(one)
+
+    def end(reservation: Reservation | None) -> None:
+        assert reservation is not None
+        charge(allowance, reservation, due, 100, spent)
+        number = len(one.rows.rows)
+        one.rows.rows.append(
+            Row(f"r{number}", "host", "p", int(clock.seconds() * 1000), "anthropic", "m", "reported", input_tokens=50,
+                output_tokens=50, total_tokens=100, cache_read_tokens=900, include_cache=False)
+        )  # fmt: skip
+
+    running = taken(allowance, clock, 100)
+    one.allowances.set_budget(PORT, budget(10_000, count="reported"))
+    turn(clock, 3)
+    assert allowance.other_counts == ("all",)
+    for _ in range(2):
+        end(taken(allowance, clock, 100))
+    end(running)
+    turn(clock, 3)
+    one.allowances.set_budget(PORT, budget(10_000, count="all"))
+    turn(clock, 60)
+    assert allowance.other_counts == ("reported",)
+    end(taken(allowance, clock, 100))
+    turn(clock, 3)
+    ledger.record(one.rows.rows)
+    expected: dict[Count, int] = {"all": 4_000, "reported": 400}
+    for count, tokens_of_it in expected.items():
+        assert standing(ledger, msgspec.structs.replace(TODAY, measure=count)).used == tokens_of_it
+        assert ledger.used("p", 0, 2**40, measure=count) == tokens_of_it
 
 
 def test_a_call_of_yesterday_is_not_charged_to_today(clock: Clock) -> None:
