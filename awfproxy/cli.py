@@ -3,7 +3,7 @@
 Rules: every subcommand imports what it needs when it runs, so that `awf --help` answers at once; Twisted is never
 imported here.  Figures go to standard output, remarks to standard error.  Exit codes: 0 fine; 1 nothing found, or what
 was checked is not right, or the output could not be written; 2 the command was not understood, or a file that an
-option names cannot be used (`commands.unusable`).
+option names cannot be used (`commands.unusable`).  A reader that leaves early changes nothing of it (`report.output`).
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -39,7 +39,16 @@ _config = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # A reader that leaves early (`awf ... | head`) is no error; click would make one of it.
+            _end_without_output(0)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", prog_name="awfproxy", message="%(prog)s %(version)s")
 def awf() -> None:
     """Look into what awfproxy is told to do, and what it has recorded."""
@@ -149,19 +158,16 @@ def main() -> None:
     """The entry point of the console script."""
     try:
         awf(prog_name="awf")
-    except BrokenPipeError:
-        # A reader that leaves early (`awf ... | head`) is no error worth a word.
-        _end_without_output()
     except OSError as error:
         # Those about files name them, and are told where the files are opened.
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         with contextlib.suppress(OSError):  # standard error may be on the same disk
             print(f"Not written: {error.strerror}.", file=sys.stderr, flush=True)
-        _end_without_output()
+        _end_without_output(NOTHING_FOUND)
 
 
-def _end_without_output() -> NoReturn:
+def _end_without_output(code: int) -> NoReturn:
     # What is still in the buffers would fail once more at the interpreter's end, with another exit code.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
@@ -169,4 +175,4 @@ def _end_without_output() -> NoReturn:
             stream.flush()
         except OSError:
             os.dup2(nowhere, stream.fileno())
-    sys.exit(NOTHING_FOUND)
+    sys.exit(code)

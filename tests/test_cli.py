@@ -159,18 +159,44 @@ def test_config_show_has_limits_budgets_and_clients(form: str, tmp_path: Path) -
         assert "ports.a.limits.requests_per_minute = 5" in result.stdout
 
 
-def test_a_reader_that_leaves_early_is_no_traceback(records: Path) -> None:
-    """`awf ... | head`."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "awfproxy", "logs", "token-usage", str(records)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.close()
-        assert process.stderr is not None
-        assert b"Traceback" not in process.stderr.read()
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("version", 0),
+        ("logs token-usage", 0),
+        ("logs token-usage --require-exact", 1),
+        ("logs summary", 0),
+        ("logs analyze", 0),
+        ("logs analyze --fail-on tokens>1", 1),
+        ("logs turns --no-output", 0),
+        ("logs turns --output -", 0),
+        ("logs reprice", 0),
+        ("logs reprice --output -", 0),
+        ("logs tail", 0),
+        ("logs tail --follow", 0),
+        ("report --html -", 0),
+        ("logs token-usage --model none", 1),
+    ],
+)
+def test_a_reader_that_leaves_early_changes_nothing(arguments: str, code: int, records: Path) -> None:
+    """`awf ... | head`: no error, no traceback, and a gate that fails still does; also where it read both outputs."""
+    records.write_text(json.dumps(LINE | {"usage_source": "estimated"}) + "\n")
+    sources = [str(records)] if arguments != "version" else []
+    for both in (False, True):
+        reader, pipe = os.pipe()
+        os.close(reader)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "awfproxy", *arguments.split(), *sources],
+                cwd=ROOT,
+                stdout=pipe,
+                stderr=pipe if both else subprocess.PIPE,
+                timeout=60,
+            )
+        finally:
+            os.close(pipe)
+        assert done.returncode == code
+        assert b"Traceback" not in (done.stderr or b"")
 
 
 def test_the_reference_is_complete() -> None:

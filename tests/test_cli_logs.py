@@ -120,6 +120,18 @@ def test_nothing_found(command: str, tmp_path: Path) -> None:
         assert result.stderr
 
 
+def test_without_the_folder_the_configuration_is_asked_for(tmp_path: Path) -> None:
+    """Only where none was named: with one, it is that one's folder that is not there."""
+    nowhere = {"HOME": str(tmp_path), "AWFPROXY_CONFIG": "", "XDG_STATE_HOME": ""}
+    without = awf("logs", "token-usage", env=nowhere)
+    assert without.returncode == 1 and "There is no folder" in without.stderr
+    assert "--config FILE, or export AWFPROXY_CONFIG=FILE" in without.stderr
+    (tmp_path / "a.toml").write_text('[service]\nlog_dir = "none"\n')
+    named = awf("logs", "token-usage", "--config", str(tmp_path / "a.toml"), env=nowhere)
+    assert named.returncode == 1 and f"There is no folder {tmp_path}/none" in named.stderr
+    assert "AWFPROXY_CONFIG" not in named.stderr
+
+
 def test_nothing_that_was_asked_for(records: Path) -> None:
     """Filters that let nothing through are told apart from files without records."""
     result = run("logs", "token-usage", str(records), "--since", "1m")

@@ -147,9 +147,9 @@ def summary(
 ) -> None:
     """Requests, how they ended, how long they took, refusals, bytes, and the tokens.
 
-    In folders requests*.jsonl* is read beside token-usage*.jsonl*. Times are without refused requests. "wait in the
-    proxy" is what a call waited for memory or a budget before it was sent on, "connecting" the time that a new
-    connection to the provider took.
+    In folders requests*.jsonl* is read beside token-usage*.jsonl*. Times are without refused and bad requests.
+    "wait in the proxy" is what a call waited for memory or a budget before it was sent on, "connecting" the time that
+    a new connection to the provider took.
     """
     from awfproxy.report.escaping import write_out
     from awfproxy.report.summary import files_of
@@ -178,7 +178,8 @@ def tail(paths: tuple[str, ...], follow: bool, lines: int, config: str | None) -
     """The last calls, one a line, and with -f those that come.
 
     Of a folder requests.jsonl is shown, with the tokens from token-usage.jsonl beside it; where only the latter is
-    there, that. Files that are renamed (rotated) are followed. A line tells when the call ended (UTC), the port, the
+    there, that. Files that are renamed (rotated) are followed; right after it the last calls are also those of the file
+    before, if that is not compressed. A line tells when the call ended (UTC), the port, the
     status, how it ended if not well, the model, the tokens (all read, cached ones among them, and generated), the time
     it took, user and run; of these what the terminal has room for.
     """

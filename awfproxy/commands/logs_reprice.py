@@ -72,6 +72,7 @@ def reprice(
     calls that have both prices. Exits 1 if an --as is for none of the calls.
     """
     from awfproxy.report.escaping import write_out
+    from awfproxy.report.output import to_stdout
     from awfproxy.report.repricing import Rename, Repricing
     from awfproxy.report.repricing_forms import FORMS
     from awfproxy.report.summary import files_of as records_of
@@ -91,17 +92,19 @@ def reprice(
         lines = encoded(call.line() for call in calls)
         # The first one tells whether there are any: where nothing was found no file is made or written over.
         begun = [] if output is None else list(islice(lines, 1))
+        taken = True
         if output == "-":
-            sys.stdout.buffer.writelines(chain(begun, lines))
-            sys.stdout.buffer.flush()
+            to_stdout(chain(begun, lines))
         elif output is not None and begun:
             try:
-                write(chain(begun, lines), output)
+                taken = write(chain(begun, lines), output)
             except OSError as error:
                 common.refuse([f"{output}: not written: {error.strerror or error}."])
         else:
             for _ in calls:
                 pass
+        if not taken:
+            return  # nobody reads it any more, and of calls that were not read nothing can be told
     common.remark(report.remarks.sentences())
     if not report.groups:
         absent = f"There are no token usage records{' that were asked for' if wanted else ''} there."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -66,6 +65,7 @@ def turns(
     The turns are written to token-usage-by-turn.jsonl too, whole and then renamed.
     """
     from awfproxy.report.escaping import write_out
+    from awfproxy.report.output import to_stdout
     from awfproxy.report.summary import files_of
     from awfproxy.report.turns.report import turns as report_turns
     from awfproxy.report.turns.turn_tables import shown
@@ -93,14 +93,14 @@ def turns(
             common.refuse(absent)
         common.nothing_found(form, lambda form: shown(report.rows, form), absent)
     if output == "-":
-        sys.stdout.buffer.writelines(encoded(report.rows))
-        sys.stdout.buffer.flush()
+        to_stdout(encoded(report.rows))
         return
     write_out([shown(report.rows, form, common.width())])
     if place is None:
         return
     try:
-        write(encoded(report.rows), place)
+        taken = write(encoded(report.rows), place)
     except OSError as error:
         common.refuse([f"{place}: not written: {error.strerror or error}."])
-    common.remark([f"Written to {place}."])
+    if taken:
+        common.remark([f"Written to {place}."])

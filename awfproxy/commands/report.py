@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -53,6 +52,7 @@ def report(
     from awfproxy.report.html.gathering import Gathered
     from awfproxy.report.html.page import page
     from awfproxy.report.html.sources import Sources
+    from awfproxy.report.output import to_stdout
     from awfproxy.report.writing import write
 
     named = common.paths_or_logs(paths, config, os.environ)
@@ -76,11 +76,11 @@ def report(
                 analysis = analyse(sources.records, costs=costs, filters=wanted, turns=sources.turns, progress=progress)
     text = page(gathered, analysis, named, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", title)
     if target == "-":
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        to_stdout([text.encode()])
         return
     try:
-        write([text.encode()], target)
+        taken = write([text.encode()], target)
     except OSError as error:
         common.refuse([f"{target}: not written: {error.strerror or error}."])
-    common.remark([f"Written to {target}, {len(text.encode()) / 1024:,.0f} KB."])
+    if taken:
+        common.remark([f"Written to {target}, {len(text.encode()) / 1024:,.0f} KB."])

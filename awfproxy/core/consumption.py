@@ -22,6 +22,11 @@ import msgspec
 from awfproxy.core.counts import Usage, as_count
 from awfproxy.core.fields import STANDARD_TIERS
 
+#: Providers whose own figure of the input is always without the cached tokens.
+APART: Final = frozenset({"anthropic", "bedrock"})
+#: The one that serves models of both kinds.
+MIXED: Final = "copilot"
+
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 #: Members that tell the tier.  Anthropic's `speed` stands beside its `service_tier`, and is what decides the price.
@@ -134,21 +139,38 @@ def consumption(usage: Usage, extra: Mapping[str, Any] | None = None) -> Consump
 
 
 def of_record(record: Counted) -> Consumption | None:
-    """The same from a line of ``token-usage.jsonl``, AWF's own too; counts named in `unknown` are not known.
-
-    Where a record does not say whether its input counts the cached tokens (AWF's), it does but for ``anthropic``.
-    """
+    """The same from a line of ``token-usage.jsonl``, AWF's own too; counts named in `unknown` are not known."""
     unknown = record.unknown or ()
+    fresh = None if "input_tokens" in unknown else record.input_tokens
+    read = None if "cache_read_tokens" in unknown else record.cache_read_tokens
+    written = None if "cache_write_tokens" in unknown else record.cache_write_tokens
     included = record.input_tokens_include_cache
     return _split(
-        None if "input_tokens" in unknown else record.input_tokens,
+        fresh,
         None if "output_tokens" in unknown else record.output_tokens,
-        None if "cache_read_tokens" in unknown else record.cache_read_tokens,
-        None if "cache_write_tokens" in unknown else record.cache_write_tokens,
+        read,
+        written,
         record.reasoning_tokens,
-        record.provider != "anthropic" if included is None else included,
+        guessed_to_include(record.provider, fresh, read, written) if included is None else included,
         record.usage or _NOTHING,
     )
+
+
+def guessed_to_include(
+    provider: str | None, input_tokens: int | None, cache_read: int | None, cache_write: int | None
+) -> bool:
+    """Whether the input counts the cached tokens too, in a record that does not say.
+
+    Ours say it wherever there are cached tokens.  AWF's api-proxy says it only where it saw an answer of OpenAI's shape
+    with cached tokens, and drops it from what it writes (`mergeCopilotBreakdown`, `buildTokenUsageRecord`): of Copilot,
+    which answers in both shapes, its input is with the cached ones or without.  Answers of OpenAI's shape tell no
+    writes, and a part is never more than the whole.
+
+    :param input_tokens: this and the others: None: not known
+    """
+    if provider in APART or (provider == MIXED and cache_write):
+        return False
+    return input_tokens is None or (cache_read or 0) + (cache_write or 0) <= input_tokens
 
 
 def _split(

@@ -1,7 +1,8 @@
 """The user's own prices, once they are read: which entry counts for a model.
 
-Rules: a name counts before a prefix, a longer prefix before a shorter one; capital letters are as small ones.  How the
-file is read is `override_file`, which most never need.
+Rules: a name counts before a prefix, a longer prefix before a shorter one; capital letters are as small ones.  A name
+is for every form in which published prices are found (`names.names_of`): an entry for the name as the call has it
+counts first, one for what is left without a date last.  How the file is read is `override_file`, which most never need.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from awfproxy.prices.moments import Span
-from awfproxy.prices.names import LIBRARY_PROVIDERS
+from awfproxy.prices.names import LIBRARY_PROVIDERS, names_of
 from awfproxy.prices.offers import Offer
 from awfproxy.prices.rates import Sheet
 
@@ -61,13 +62,18 @@ class Overrides:
     def __init__(self, name: str = "", entries: tuple[Override, ...] = ()) -> None:
         #: the file's name; empty: there is none
         self.name = name
-        # Names before prefixes, the longest first.
-        self._entries = sorted(entries, key=lambda entry: (entry.prefix, -len(entry.text)))
+        self._names = [entry for entry in entries if not entry.prefix]
+        # The longest first.
+        self._prefixes = sorted((entry for entry in entries if entry.prefix), key=lambda entry: -len(entry.text))
 
     def offers(self, provider: str, model: str) -> tuple[Offer, ...]:
         """What the file has for a model; the first counts that has a price at the time of the call."""
         name = model.strip().lower()
-        return tuple(entry.offer(provider) for entry in self._entries if entry.fits(provider, name))
+        if not self._names and not self._prefixes:
+            return ()
+        named = [entry for form in names_of(name) for entry in self._names if entry.fits(provider, form)]
+        begun = [entry for entry in self._prefixes if entry.fits(provider, name)]
+        return tuple(entry.offer(provider) for entry in named + begun)
 
 
 NO_OVERRIDES: Final = Overrides()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from awfproxy.report.rows import Counted, whole
+from awfproxy.report.rows import Counted, known_input, whole
 
 if TYPE_CHECKING:
     from awfproxy.report.costs import Cost, Rates
@@ -48,7 +48,6 @@ class Bucket:
         "cost",
         "end",
         "facts",
-        "includes_cache",
         "least",
         "longest",
         "rates",
@@ -69,8 +68,6 @@ class Bucket:
         self.hour_tokens = 0
         #: calls that said how much was reasoning
         self.reasoning_calls = 0
-        #: as in `facts`, which is asked of every call
-        self.includes_cache = facts.includes_cache
         #: the hour of the call before, or its ten minutes where prices change within the hour: what begins as its time
         #: does is from `begin` on, and before `end`
         self.begin = ""
@@ -131,7 +128,7 @@ class Bucket:
     @property
     def known_tokens(self) -> int:
         """What is known of everything read and written; where `whole` is not set, at least so many."""
-        return (self.all_input_tokens or 0) + (0 if "output_tokens" in self.facts.unknown else self.output_tokens)
+        return self._known_input + (0 if "output_tokens" in self.facts.unknown else self.output_tokens)
 
     @property
     def whole(self) -> bool:
@@ -142,10 +139,14 @@ class Bucket:
     @property
     def all_input_tokens(self) -> int | None:
         """Everything read, cached or not, of all calls together; None: not known."""
+        return None if "input_tokens" in self.facts.unknown else self._known_input
+
+    @property
+    def _known_input(self) -> int:
         unknown = self.facts.unknown
-        if "input_tokens" in unknown:
-            return None
-        if self.facts.includes_cache:
-            return self.input_tokens
-        read = 0 if "cache_read_tokens" in unknown else self.cache_read_tokens
-        return self.input_tokens + read + (0 if "cache_write_tokens" in unknown else self.cache_write_tokens)
+        return known_input(
+            None if "input_tokens" in unknown else self.input_tokens,
+            None if "cache_read_tokens" in unknown else self.cache_read_tokens,
+            None if "cache_write_tokens" in unknown else self.cache_write_tokens,
+            includes_cache=self.facts.includes_cache,
+        )

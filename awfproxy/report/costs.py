@@ -21,7 +21,7 @@ from msgspec import Meta
 from awfproxy.core.consumption import Consumption, of_record
 from awfproxy.core.fields import COUNT_MAX
 from awfproxy.report.rows import COUNTS, Count, Counted, Row, UsageRow, decoded
-from awfproxy.report.times import CANONICAL, HOUR, TEN_MINUTES, canonical, moment
+from awfproxy.report.times import HOUR, TEN_MINUTES, comparable, moment
 
 if TYPE_CHECKING:
     from awfproxy.prices.price_list import Price, PriceList
@@ -144,6 +144,8 @@ class Costs:
         self._prices = prices
         self._now = now
         self._kept: dict[tuple[str | None, str | None, str | None], Rates | None] = {}
+        #: by provider and model
+        self._spans: dict[tuple[str | None, str | None], int] = {}
         #: the price list has few prices, and the same one for the same model
         self._by_price: dict[Price, Rates] = {}
         #: calls of which a part of the cost is by a rule, or left out, by the price list's word for it
@@ -158,9 +160,13 @@ class Costs:
 
     def rates(self, row: Counted) -> Rates | None:
         """The rates of the row's model at its time; None: it has no price."""
-        when = row.when
-        if when is not None and (len(when) != CANONICAL or when[-1] != "Z"):
-            when = canonical(when)
+        return self.rates_at(row, comparable(row.when))
+
+    def rates_at(self, row: Counted, when: str | None) -> Rates | None:
+        """The same at another time, or at its own where that has been looked into.
+
+        :param when: `comparable`; None: now
+        """
         key = (row.provider, row.model, when and when[:TEN_MINUTES])
         kept = self._kept
         if key in kept:
@@ -182,7 +188,14 @@ class Costs:
     def span(self, row: Counted) -> int:
         """Characters of a canonical time such that calls of the row's model whose times begin alike have one price:
         `HOUR` or `TEN_MINUTES`."""
-        return HOUR if self._prices.hourly(row.provider or "", row.model or "") else TEN_MINUTES
+        key = (row.provider, row.model)
+        found = self._spans.get(key)
+        if found is None:
+            if len(self._spans) >= KEPT_MAX:
+                self._spans.clear()
+            hourly = self._prices.hourly(row.provider or "", row.model or "")
+            found = self._spans[key] = HOUR if hourly else TEN_MINUTES
+        return found
 
     def exact(self, line: bytes, rates: Rates) -> Cost:
         """The long way: of the call of this line; 0 where nothing is known of what it used."""
@@ -216,7 +229,7 @@ class Consumer:
         self.cache_read_tokens = row.cache_read_tokens or 0
         self.cache_write_tokens = row.cache_write_tokens or 0
         self.reasoning_tokens = row.reasoning_tokens
-        self.input_tokens_include_cache = row.includes_cache
+        self.input_tokens_include_cache = row.input_tokens_include_cache
         self.unknown = {name for name in COUNTS if getattr(row, name) is None} | {*(row.unknown or ())}
         self.usage: dict[str, Any] | None = row.usage if isinstance(row.usage, dict) else None
 

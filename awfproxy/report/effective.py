@@ -13,8 +13,8 @@ from awfproxy.core.secret import Secret
 from awfproxy.core.settings import Database, Port, Proxy, Settings, Upstream
 from awfproxy.report.escaping import visible
 
-#: Fields that are no keys of the file: what a table's name or the lack of a key says.
-_NO_KEYS = ("name", "keyless", "webhook_proxy")
+#: Fields that are no keys of the file: what a table's name, the lack of a key or a source says.
+_NO_KEYS = ("name", "keyless", "credential_variable", "webhook_proxy")
 
 
 def effective(settings: Settings, form: str) -> str:

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from awfproxy.report.output import without_reader
+
 #: Unicode categories that do not show, or that change how others show: controls, formats (right-to-left marks among
 #: them), surrogates, private use, line and paragraph separators, unassigned.
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -79,13 +81,21 @@ def html_text(text: str) -> str:
     return html.escape(visible(text), quote=True)
 
 
-def write_out(parts: Iterable[str]) -> None:
-    """Text to standard output; what its encoding lacks is written out and no reason to fail."""
+def write_out(parts: Iterable[str]) -> bool:
+    """Text to standard output; what its encoding lacks is written out and no reason to fail.
+
+    :return: False: its reader has left
+    """
     out = sys.stdout
     encoding = getattr(out, "encoding", None) or "utf-8"
-    for part in parts:
-        out.write(part.encode(encoding, "backslashreplace").decode(encoding))
-    out.flush()
+    try:
+        for part in parts:
+            out.write(part.encode(encoding, "backslashreplace").decode(encoding))
+        out.flush()
+    except BrokenPipeError:
+        without_reader(out)
+        return False
+    return True
 
 
 #: signs that mean nothing in markdown wherever they stand

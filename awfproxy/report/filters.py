@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import translate
 from typing import Any, Final, Protocol
 
-from awfproxy.report.times import CANONICAL, canonical
+from awfproxy.report.times import CANONICAL, comparable
 
 #: names whose answer is remembered for a pattern
 REMEMBERED_MAX: Final = 4_096
@@ -78,11 +78,9 @@ class Filters:
         return {name: value for name, value in asked.items() if value}
 
     def _in_time(self, row: Filtered) -> bool:
-        when = row.when
-        if when is None or len(when) != CANONICAL or when[-1] != "Z":
-            when = canonical(when)
-            if when is None:
-                return False
+        when = comparable(row.when)
+        if when is None:
+            return False
         return (self.since is None or when >= self.since) and (self.until is None or when < self.until)
 
     def _of_model(self, row: Filtered) -> bool:

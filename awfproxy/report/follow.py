@@ -2,13 +2,15 @@
 
 Rules: only whole lines are given; one without its newline waits for it, up to `LINE_MAX`.  A file that is renamed is
 read on, because writers notice it a moment later, until there is a new one of its name and nothing came for
-`LATE_SECONDS`: then it has ended, and what is behind its last newline is a line.  A file that has become shorter is
-read from its beginning.  Time is an argument.
+`LATE_SECONDS`: then it has ended, and what is behind its last newline is a line.  Where the file has fewer lines than
+are asked for, the others are the last of the one that it took the place of, if that is not compressed.  A file that has
+become shorter is read from its beginning.  Time is an argument.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from typing import IO, Final
 
 from awfproxy.report.lines import LINE_MAX
@@ -19,6 +21,9 @@ LATE_SECONDS: Final = 5.0
 BLOCK: Final = 64 * 1024
 #: bytes from its end on in which a file's last lines are looked for
 BACK_MAX: Final = 64 * 1024 * 1024
+
+#: what rotation puts behind a name: a number, or a date
+_ROTATED: Final = re.compile(r"[.-]\d[\d-]*")
 
 
 class Followed:
@@ -57,13 +62,25 @@ class Followed:
                 return found + self._lines_of(self._open)
         first, self._looked = not self._looked, True
         try:
-            file = open(self._path, "rb", buffering=0)  # noqa: SIM115  (it is kept)
+            self._open = _opened(self._path, self._count if first else None)
         except OSError:
-            return found
+            return found + (self._lines_before(self._count, now) if first else [])
+        lines = self._lines_of(self._open)
         if first:
-            file.seek(_before(file, file.seek(0, os.SEEK_END), self._count))
-        self._open = _Open(file)
-        return found + self._lines_of(self._open)
+            found += self._lines_before(self._count - len(lines), now)
+        return found + lines
+
+    def _lines_before(self, count: int, now: float) -> list[bytes]:
+        """The last lines of the file that had the name before; what still comes to it is read as of any renamed one."""
+        path = _previous(self._path) if count > 0 else None
+        if path is None or (self._open is not None and self._open.is_at(path)):
+            return []
+        try:
+            old = _opened(path, count)
+        except OSError:
+            return []
+        self._renamed.append((old, now + LATE_SECONDS))
+        return self._lines_of(old)
 
     def _late(self, now: float) -> list[bytes]:
         """What came to renamed files, and the ends of those that have ended."""
@@ -137,6 +154,32 @@ class _Open:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _opened(path: str, count: int | None) -> _Open:
+    """A file from its last so many whole lines on; None: from its beginning.
+
+    :raises OSError: it cannot be read
+    """
+    file = open(path, "rb", buffering=0)  # noqa: SIM115  (it is kept)
+    if count is not None:
+        file.seek(_before(file, file.seek(0, os.SEEK_END), count))
+    return _Open(file)
+
+
+def _previous(path: str) -> str | None:
+    """The youngest of the files that had this name before and are not compressed; None: there is none."""
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or ".") as entries:
+            found = [
+                (entry.stat().st_mtime_ns, entry.path)
+                for entry in entries
+                if entry.name.startswith(name) and _ROTATED.fullmatch(entry.name, len(name)) and entry.is_file()
+            ]
+    except OSError:
+        return None
+    return max(found)[1] if found else None
 
 
 def _before(file: IO[bytes], end: int, count: int) -> int:

@@ -22,7 +22,7 @@ from awfproxy.report.lines import Lines, find_files, size_of
 from awfproxy.report.reading import USAGE, USAGE_BUT, Remarks, expected
 from awfproxy.report.rows import Reason, UsageRow, decoded
 from awfproxy.report.seen import Seen
-from awfproxy.report.times import CANONICAL, TEN_MINUTES, canonical, moment
+from awfproxy.report.times import TEN_MINUTES, comparable, moment
 
 if TYPE_CHECKING:
     from awfproxy.prices.price import Price
@@ -91,9 +91,7 @@ class Pricing:
         provider, model = row.provider or "", self.model(row.model or "")
         when = None
         if self._at is None:
-            when = row.when
-            if when is not None and (len(when) != CANONICAL or when[-1] != "Z"):
-                when = canonical(when)
+            when = comparable(row.when)
             when = when and when[:TEN_MINUTES]
         key = (provider, model, when)
         if key in self._kept:
@@ -227,7 +225,7 @@ class Repricing:
             row.forget_unknown()
         named, group = self._group(row)
         group.calls += 1
-        group.tokens += (row.all_input_tokens or 0) + (row.output_tokens or 0)
+        group.tokens += row.known_tokens
         if before is None:
             group.unpriced_before += 1
         else:

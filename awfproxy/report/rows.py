@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
+from awfproxy.core.consumption import guessed_to_include
 from awfproxy.core.fields import COUNT_MAX
 
 Count = Annotated[int, Meta(ge=0, le=COUNT_MAX)]
@@ -34,11 +35,10 @@ MISTYPED: Final = "mistyped"
 COUNTLESS: Final = "countless"
 REASONS: Final = (OTHER, MALFORMED, MISTYPED, COUNTLESS)
 
-#: Providers whose input tokens do not count the cached ones, for records that do not say (AWF's).
-APART: Final = frozenset({"anthropic", "bedrock"})
 #: A source of figures that nobody counted.
 ESTIMATED: Final = "estimated"
-#: Those of them that name the cached ones in every answer; models on Bedrock that have no cache do not.
+#: Providers whose input tokens do not count the cached ones, and that name those in every answer; models on Bedrock
+#: that have no cache do not.
 TELLING: Final = frozenset({"anthropic"})
 
 
@@ -68,19 +68,33 @@ class Counted(msgspec.Struct, gc=False):
 
     @property
     def includes_cache(self) -> bool:
-        """Whether `input_tokens` counts the cached ones too: by the record's word, else by its provider."""
-        if self.input_tokens_include_cache is None:
-            return self.provider not in APART
-        return self.input_tokens_include_cache
+        """Whether `input_tokens` counts the cached ones too: by the record's word, else by its figures."""
+        if self.input_tokens_include_cache is not None:
+            return self.input_tokens_include_cache
+        fresh, read, written = self.input_tokens, self.cache_read_tokens, self.cache_write_tokens
+        if unknown := self.unknown:
+            fresh = None if "input_tokens" in unknown else fresh
+            read = None if "cache_read_tokens" in unknown else read
+            written = None if "cache_write_tokens" in unknown else written
+        return guessed_to_include(self.provider, fresh, read, written)
 
     @property
     def all_input_tokens(self) -> int | None:
         """Everything the model read, cached or not: comparable between providers, as `input_tokens` is not."""
         if self.input_tokens is None:
             return None
-        if self.includes_cache:
-            return self.input_tokens
-        return self.input_tokens + (self.cache_read_tokens or 0) + (self.cache_write_tokens or 0)
+        return known_input(
+            self.input_tokens, self.cache_read_tokens, self.cache_write_tokens, includes_cache=self.includes_cache
+        )
+
+    @property
+    def known_tokens(self) -> int:
+        """What is known of everything read and written, cached or not; where `whole` is not set, at least so many.
+
+        Unknown counts are None (`forget_unknown`).
+        """
+        fresh, read, written = self.input_tokens, self.cache_read_tokens, self.cache_write_tokens
+        return known_input(fresh, read, written, includes_cache=self.includes_cache) + (self.output_tokens or 0)
 
     @property
     def whole(self) -> bool:
@@ -208,6 +222,17 @@ def whole(provider: str | None, source: str | None, unknown: Collection[str], *,
     """
     needed = COUNTS[:4] if provider in TELLING and not includes_cache and source != ESTIMATED else COUNTS[:2]
     return not any(name in unknown for name in needed)
+
+
+def known_input(fresh: int | None, read: int | None, written: int | None, *, includes_cache: bool) -> int:
+    """What is known of everything read, of one call or of several.  Cached tokens are a part of it, whether the input
+    counts them or not: where that is not known, they are.
+
+    :param fresh: the input as the provider counts it; this and the others: None: not known
+    """
+    if fresh is not None and includes_cache:
+        return fresh
+    return (fresh or 0) + (read or 0) + (written or 0)
 
 
 def unknown_counts(names: Iterable[str] | None, absent: Collection[str] = ()) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import IO, Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from awfproxy.core.outcomes import BAD_REQUEST, COMPLETE, REFUSED
 from awfproxy.report.costs import Costs
 from awfproxy.report.escaping import short
 from awfproxy.report.filters import Filters
@@ -27,9 +28,10 @@ from awfproxy.report.token_usage import TokenUsage
 NAMES_MAX: Final = 1_000
 #: what is told as percentiles: members of a record
 DURATIONS: Final = ("duration_ms", "ttfb_ms", "queue_ms", "connect_ms")
-#: outcomes whose call came to the end that its client wanted
-WELL: Final = "complete"
-REFUSED: Final = ("refused", "bad_request")
+#: the outcome of a call that came to the end that its client wanted
+WELL: Final = COMPLETE
+#: outcomes of requests that went nowhere
+TURNED_AWAY: Final = (REFUSED, BAD_REQUEST)
 
 _Milliseconds = Annotated[float, Meta(ge=0, le=1e15)]
 _Bytes = Annotated[int, Meta(ge=0, le=10**15)]
@@ -92,7 +94,9 @@ class Port:
     def __init__(self) -> None:
         self.requests = 0
         self.complete = 0
+        #: by that outcome; what was no request is apart, as it is among the outcomes
         self.refused = 0
+        self.bad_requests = 0
         self.request_bytes = 0
         self.response_bytes = 0
         self.duration = Percentiles()
@@ -101,10 +105,11 @@ class Port:
         """One more."""
         self.requests += 1
         self.complete += request.outcome == WELL
-        self.refused += request.outcome in REFUSED
+        self.refused += request.outcome == REFUSED
+        self.bad_requests += request.outcome == BAD_REQUEST
         self.request_bytes += request.request_bytes
         self.response_bytes += request.response_bytes
-        if request.duration_ms is not None and request.outcome not in REFUSED:
+        if request.duration_ms is not None and request.outcome not in TURNED_AWAY:
             self.duration.add(request.duration_ms)
 
 
@@ -119,13 +124,14 @@ class Summary:
         self.ports: dict[str | None, Port] = {}
         self.outcomes = Tally()
         self.statuses = Tally()
+        #: why requests were turned away
         self.refusals = Tally()
-        #: what ended calls that were neither complete nor refused
+        #: what ended calls that were neither complete nor turned away
         self.reasons = Tally()
         #: where the figures of requests are from, and why they are not the provider's
         self.sources = Tally()
         self.usage_reasons = Tally()
-        #: by member; without requests that were refused
+        #: by member; without requests that were turned away
         self.durations = {name: Percentiles() for name in DURATIONS}
 
     @property
@@ -187,7 +193,7 @@ class Summary:
             self.refusals.add(request.refusal_code or request.refusal or "?")
         if request.reason is not None:
             self.reasons.add(request.reason)
-        if outcome in REFUSED:
+        if outcome in TURNED_AWAY:
             return
         for member, durations in self.durations.items():
             value = getattr(request, member)

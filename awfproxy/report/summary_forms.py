@@ -64,7 +64,7 @@ def _sections(report: Summary) -> Iterator[_Section]:
         return
     for title, heading, tally in (
         ("Outcomes", "outcome", report.outcomes),
-        ("Refusals", "code", report.refusals),
+        ("Refused and bad requests", "code", report.refusals),
         ("Statuses", "status", report.statuses),
         ("What ended calls", "reason", report.reasons),
         ("Where figures are from", "source", report.sources),
@@ -80,7 +80,7 @@ def _sections(report: Summary) -> Iterator[_Section]:
              milliseconds(each.greatest))
             for name, each in measured
         ]  # fmt: skip
-        yield _Section("Times, without refused requests", Table((*columns, Column("longest", True, 1)), rows))
+        yield _Section("Times, without refused and bad requests", Table((*columns, Column("longest", True, 1)), rows))
     yield _Section("Ports", _ports(report))
 
 
@@ -101,6 +101,7 @@ def _ports(report: Summary) -> Table:
             f"{port.requests:,}",
             share(port.complete / port.requests),
             f"{port.refused:,}",
+            f"{port.bad_requests:,}",
             *(milliseconds(port.duration.at(part)) for part in PERCENTILES.values()),
             size(port.request_bytes),
             size(port.response_bytes),
@@ -112,6 +113,7 @@ def _ports(report: Summary) -> Table:
         Column("requests", True),
         Column("complete", True, 1),
         Column("refused", True, 2),
+        Column("bad requests", True, 7),
         *(Column(name, True, 5 if name == "p90" else 3) for name in PERCENTILES),
         Column("received", True, 6),
         Column("answered", True, 4),
@@ -174,6 +176,7 @@ def _port(port: Port) -> dict[str, Any]:
         "requests": port.requests,
         "complete": port.complete,
         "refused": port.refused,
+        "bad_requests": port.bad_requests,
         "request_bytes": port.request_bytes,
         "response_bytes": port.response_bytes,
         "duration_ms": _times(port.duration),

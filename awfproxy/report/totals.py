@@ -19,9 +19,9 @@ import msgspec
 from awfproxy.report.buckets import Bucket, Facts
 from awfproxy.report.costs import Costs
 from awfproxy.report.escaping import short
-from awfproxy.report.rows import APART, COUNTS, Counted, unknown_counts
+from awfproxy.report.rows import COUNTS, Counted, unknown_counts
 from awfproxy.report.sums import ELSEWHERE, OTHERS, SOURCES, Group, Groups, Key, Totals, named
-from awfproxy.report.times import CANONICAL, HOUR, Hours, canonical
+from awfproxy.report.times import HOUR, Hours, comparable
 
 #: What records can be grouped by: members of a row, and what is derived from its time.
 MEMBERS: Final = ("conversation", "feature", "model", "outcome", "port", "provider", "run", "user")
@@ -81,10 +81,11 @@ class Grouped(Groups):
             if fresh is None or output is None or read is None or written is None:
                 apart += [(bucket, row) for bucket, _ in self.count((filled(row),), plain)]
                 continue
+            included = row.input_tokens_include_cache
+            if included is None:
+                included = row.includes_cache
             # As in `_FACTS`; twice as fast as `attrgetter`, which the others need.
-            key: tuple[Any, ...] = (
-                row.provider, row.model, row.usage_source, row.input_tokens_include_cache, row.unknown
-            )  # fmt: skip
+            key: tuple[Any, ...] = (row.provider, row.model, row.usage_source, included, row.unknown)
             if members_of is not None:
                 key += members_of(row)
             if parts_of_time:
@@ -110,17 +111,19 @@ class Grouped(Groups):
             if plain:
                 # Where a part is more than the whole, or a dearer price begins, sums do not tell the price.
                 cached = read + written
-                whole = fresh if bucket.includes_cache else fresh + cached
+                whole = fresh if included else fresh + cached
                 if cached <= whole <= bucket.longest and (not thought or thought <= output):
                     usage = row.usage  # type: ignore[attr-defined]
                     if usage is None or usage.cache_creation is None:
                         continue
-                    hour = usage.cache_creation.ephemeral_1h_input_tokens
-                    if not hour:
-                        continue
-                    if hour <= written and "cache_write_tokens" not in bucket.facts.unknown:
-                        bucket.hour_tokens += hour
-                        continue
+                    # What was written is told there too where the count of it is not known.
+                    if "cache_write_tokens" not in bucket.facts.unknown:
+                        hour = usage.cache_creation.ephemeral_1h_input_tokens
+                        if not hour:
+                            continue
+                        if hour <= written:
+                            bucket.hour_tokens += hour
+                            continue
             apart.append((bucket, row))
         return apart
 
@@ -134,15 +137,15 @@ class Grouped(Groups):
         """A call of another time than the one before: what does it cost now?"""
         # A time that is written in another way tells nothing of those that begin like it.
         bucket.begin = bucket.end = ""
-        if when is not None:
-            if len(when) == CANONICAL and when[-1] == "Z":
+        told = comparable(when)
+        if told is not None:
+            if told == when:
                 bucket.begin = when[: HOUR if self._costs is None else self._costs.span(row)]
                 bucket.end = bucket.begin + LAST
-            head = when[:HOUR]
-            if head not in self._heads and len(self._heads) < HEADS_MAX:
-                self._heads.add((canonical(when) or "")[:HOUR])
+            if len(self._heads) < HEADS_MAX:
+                self._heads.add(told[:HOUR])
         if self._costs is not None:
-            rates = self._costs.rates(row)
+            rates = self._costs.rates_at(row, told)
             if rates is not bucket.rates:
                 bucket.settle()
                 bucket.rates = rates
@@ -157,7 +160,7 @@ class Grouped(Groups):
             _cut(provider),
             _cut(model),
             "reported" if source is None else source if source in SOURCES else ELSEWHERE,
-            provider not in APART if included is None else included,
+            included,
             unknown_counts(unknown),
         )
         if sound not in self._sound and len(self._sound) >= BUCKETS_MAX:
@@ -215,8 +218,8 @@ class Grouped(Groups):
         return (min(known), max(known)) if known else None
 
 
-#: Members of a row that decide what its figures mean.
-_FACTS: Final = ("provider", "model", "usage_source", "input_tokens_include_cache", "unknown")
+#: What decides, of a row, what its figures mean.
+_FACTS: Final = ("provider", "model", "usage_source", "includes_cache", "unknown")
 
 
 def _cut(part: str | None) -> str | None:

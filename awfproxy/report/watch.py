@@ -41,14 +41,14 @@ class Watch:
         return sum(watched.skipped for watched in self._watched)
 
     def run(self, follow: bool) -> bool:
-        """Shows what is there, and if asked for what comes, until interrupted; whether there was anything."""
+        """Shows what is there, and if asked for what comes, until interrupted or left; whether there was anything."""
         found = False
         try:
             while True:
                 shown = [line for watched in self._watched for line in watched.shown(time.monotonic())]
                 found = found or bool(shown)
-                if shown:
-                    write_out(f"{line}\n" for line in shown)
+                if shown and not write_out(f"{line}\n" for line in shown):
+                    return True  # nobody reads it any more
                 if not follow:
                     return found
                 time.sleep(PAUSE)

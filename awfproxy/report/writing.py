@@ -21,16 +21,19 @@ MODE: Final = 0o640
 NAME_KEPT: Final = 100
 
 
-def write(parts: Iterable[bytes], path: str) -> None:
-    """Writes the file, with the mode of the one that was there.
+def write(parts: Iterable[bytes], path: str) -> bool:
+    """Writes the file, with the mode of the one that was there; False: it is a pipe, and its reader has left.
 
     :raises OSError: it cannot be written; then the old one is as it was
     """
     # Asked before the links are followed: /dev/stdout leads to a name that only the kernel can open.
     if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as pipe:
-            pipe.writelines(parts)
-        return
+        try:
+            with open(path, "wb") as pipe:
+                pipe.writelines(parts)
+        except BrokenPipeError:
+            return False
+        return True
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
     prefix = os.fsdecode(os.fsencode(f".{name}")[:NAME_KEPT])
@@ -43,6 +46,7 @@ def write(parts: Iterable[bytes], path: str) -> None:
     except BaseException:
         os.unlink(draft)
         raise
+    return True
 
 
 def source_at(path: str, read: Iterable[str]) -> str | None:

@@ -230,16 +230,42 @@ class AwfRecord:
 
     input_tokens_include_cache = reasoning_tokens = usage = None
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, fresh: int = 100, read: int = 60, written: int = 20) -> None:
         self.unknown: list[str] | None = None
         self.provider = provider
-        self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens = 100, 7, 60, 20
+        self.input_tokens, self.output_tokens, self.cache_read_tokens, self.cache_write_tokens = fresh, 7, read, written
 
 
-def test_records_of_awf() -> None:
-    """They do not say whether input counts the cached tokens: with Anthropic it does not, with all others it does."""
-    assert of_record(AwfRecord("anthropic")) == Consumption(input=100, cache_read=60, cache_write=20, output=7)
-    assert of_record(AwfRecord("copilot")) == Consumption(input=20, cache_read=60, cache_write=20, output=7)
+@pytest.mark.parametrize(
+    ("record", "fresh"),
+    [
+        (AwfRecord("anthropic"), 100),
+        (AwfRecord("bedrock"), 100),
+        (AwfRecord("openai"), 20),
+        (AwfRecord("openai", fresh=80), 0),
+        (AwfRecord("openai", fresh=79), 79),
+        (AwfRecord("copilot"), 100),
+        (AwfRecord("copilot", written=0), 40),
+        (AwfRecord("copilot", fresh=59, written=0), 59),
+        # As AWF writes them for answers with `copilot_usage`, or of Anthropic's shape.
+        (AwfRecord("copilot", 3857, 0, 12539), 3857),
+        (AwfRecord("copilot", 10, 50_000, 2_000), 10),
+    ],
+)
+def test_records_of_awf(record: AwfRecord, fresh: int) -> None:
+    """They do not say whether input counts the cached tokens: provider and figures do, and no token is lost."""
+    read, written = record.cache_read_tokens, record.cache_write_tokens
+    assert of_record(record) == Consumption(input=fresh, cache_read=read, cache_write=written, output=7)
+
+
+def test_what_is_not_known_tells_nothing_of_the_input() -> None:
+    """A place holder of the input, or of the cached tokens, is no figure to compare."""
+    record = AwfRecord("copilot", 100, 60, 20)
+    record.unknown = ["cache_write_tokens"]
+    assert of_record(record) == Consumption(input=40, cache_read=60, output=7)
+    record = AwfRecord("openai", 0, 60, 0)
+    record.unknown = ["input_tokens"]
+    assert of_record(record) == Consumption(cache_read=60, output=7)
 
 
 def test_counts_that_are_unknown_are_not_taken() -> None:

@@ -89,6 +89,30 @@ def test_which_entry_counts(provider: str, model: str, counts: dict[str, int], e
 
 
 @pytest.mark.parametrize(
+    ("model", "rate"),
+    [
+        ("gpt-house", 1),
+        ("gpt-house-2026-08-07", 1),
+        ("GPT-House-20260807", 1),
+        ("openai/gpt-house-2026-08-07", 1),
+        ("gpt-house:latest", 1),
+        ("us.anthropic.gpt-house-v1:0", 1),
+        ("gpt-house-2026-09-01", 2),
+        ("gpt-house-20260901", 2),
+        ("gpt-house-mini-2026-08-07", 3),
+        ("ft:gpt-house-2026-08-07", None),
+        ("gpt-house:free", 3),
+    ],
+)
+def test_a_name_counts_for_all_forms_of_it(model: str, rate: float | None) -> None:
+    """As published ones do: the call's own form first, without its date last, and all before a prefix."""
+    table = '[models."{}"]\ninput_per_million = {}\noutput_per_million = 0\n'
+    names = ("gpt-house", 1), ("gpt-house-2026-09-01", 2), ("gpt-house*", 3), ("gpt-house-2026*", 4)
+    price = found(parse_overrides("".join(table.format(*each) for each in names), "p.toml"), "openai", model)
+    assert (price and price.cost(Consumption(input=1_000_000))) == (None if rate is None else pytest.approx(rate))
+
+
+@pytest.mark.parametrize(
     ("day", "expected"), [((2026, 6, 30), None), ((2026, 7, 1), 6), ((2026, 9, 30), 6), ((2026, 10, 1), 5)]
 )
 def test_rates_from_a_day_on(day: tuple[int, int, int], expected: float | None) -> None:
@@ -131,7 +155,7 @@ RIGHT = "input_per_million = 1\noutput_per_million = 1\n"
         ("[models.m.since.2026-02-03]\ninput_per_million = 1\n", "p.toml:1: `models.m.since.2026-02-03` has no `output_per_million`; write 0 where it is free."),
         ("[model.m]\n", "p.toml:1: `model` is not a setting; did you mean `models`?"),
         ("models = 3\n", "p.toml:1: `models` must be a table; write `[models]`."),
-        ("[models.m]\n[models.m]\n", "p.toml:2: this is not valid TOML: cannot declare ('models', 'm') twice."),
+        ("[models.m]\n[models.m]\n", "p.toml:2: this is not valid TOML: the table `[models.m]` is there already; write both into one."),
     ],
 )  # fmt: skip
 def test_faults(text: str, fault: str) -> None:

@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from awfproxy.core.consumption import of_record
 from awfproxy.core.records import TokenUsageRecord
 from awfproxy.prices.price_list import open_price_list
+from awfproxy.report.analysis.steps import Reader, Step
 from awfproxy.report.costs import PICO, Cost, Costs, PlainRow, Rates
+from awfproxy.report.filters import Filters
+from awfproxy.report.reading import Remarks
 from awfproxy.report.rows import COUNTS, decoded, read_row
+from awfproxy.report.seen import Seen
 from awfproxy.report.sums import Totals
 from awfproxy.report.times import moment
 from awfproxy.report.totals import Grouped
@@ -30,6 +34,7 @@ MODELS = (
     ("gemini", "gemini-2.5-pro"),
     ("gemini", "gemini-2.5-flash"),
     ("copilot", "claude-sonnet-4.5"),
+    ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
     ("generic", "nobody/knows-this-one"),
 )
 counts = st.integers(0, 10) | st.integers(0, 300_000)
@@ -67,11 +72,16 @@ def records(draw: st.DrawFn) -> dict[str, Any]:
         "cache_write_tokens": draw(counts),
     }
     unknown = draw(st.lists(st.sampled_from(list(record)[4:]), unique=True, max_size=2))
+    if "cache_write_tokens" in unknown and draw(st.booleans()):
+        # Told in the provider's own object all the same.
+        record["cache_write_tokens"] = 0
+        kept = {"ephemeral_1h_input_tokens": draw(st.integers(0, 99)), "ephemeral_5m_input_tokens": draw(counts)}
+        record["usage"] = {"cache_creation": {name: kept[name] for name in draw(st.sets(st.sampled_from(sorted(kept))))}}
     optional = {
         "unknown": unknown or None,
         "reasoning_tokens": draw(st.none() | counts),
         "input_tokens_include_cache": draw(st.none() | st.booleans()),
-        "usage": draw(usages),
+        "usage": record.get("usage") or draw(usages),
     }
     return record | {name: value for name, value in optional.items() if value is not None}
 
@@ -159,7 +169,8 @@ def test_an_unpriced_model_is_named_and_never_0() -> None:
         grouped.add(row, json.dumps(call).encode())
     grouped.settle()
     assert grouped.overall().cost.value is None
-    assert grouped.unpriced() == [("generic", "nobody/knows-this-one", 2, 20)]
+    # Cached tokens are more than the input: they are not in it.
+    assert grouped.unpriced() == [("generic", "nobody/knows-this-one", 2, 40)]
 
 
 def test_a_rule_is_told() -> None:
@@ -184,7 +195,11 @@ output_per_million = 0
 """
 
 
-@pytest.mark.parametrize("odd", [None, "", "2026", "2025-06-01T10:0", "2025-06-01T10:00:00+14:00", "20260601"])
+@pytest.mark.parametrize(
+    "odd",
+    [None, "", "2026", "2025-06-01T10:0", "2025-06-01T10:00:00+14:00", "20260601", "2025-06-01 10:00:00.000Z",
+     "2026-W22-1T10:00:00.000Z", "2026-10-15T10:99:99.000Z"],
+)  # fmt: skip
 @pytest.mark.parametrize("by", ["model", "hour"])
 def test_an_odd_time_changes_no_price_of_others(odd: str | None, by: str, tmp_path: Path) -> None:
     """Neither before it nor after, whatever calls are grouped by."""
@@ -225,6 +240,27 @@ def test_cached_tokens_that_are_missing_make_a_least_sum(provider: str, source: 
     totals = added([record | {"unknown": ["cache_read_tokens", "cache_write_tokens"]}])
     assert totals.total.unknown == least
     assert totals.cost.unknown == max(least, totals.unpriced)
+
+
+@pytest.mark.parametrize("when", ["2026-W03-1T10:00:00.000Z", "2026-01-12 10:00:00.000Z"])
+def test_a_time_of_the_same_length_has_its_own_price(when: str, tmp_path: Path) -> None:
+    """That of the day which it tells."""
+    (tmp_path / "since.toml").write_text(SINCE)
+    row = PlainRow(provider="openai", model="gpt-5", timestamp=when)
+    rates = Costs(open_price_list(str(tmp_path / "since.toml")), 1_780_000_000.0).rates(row)
+    assert rates is not None and rates.input == PICO // 1_000_000
+
+
+def test_what_was_written_is_priced_where_its_count_is_not_known() -> None:
+    """By the provider's own object, in every report alike."""
+    record: dict[str, Any] = {"provider": "anthropic", "model": "claude-sonnet-4-5", "timestamp": "2026-06-01T10:00:00.000Z"}
+    record |= dict.fromkeys(COUNTS[:4], 0) | {"input_tokens": 1_000, "unknown": ["cache_write_tokens"]}
+    plain = added([record]).cost.known
+    for name, factor in (("ephemeral_5m_input_tokens", 1.25), ("ephemeral_1h_input_tokens", 2)):
+        told = record | {"usage": {"cache_creation": {name: 1_000}}}
+        assert added([told]).cost.known == pytest.approx(plain * (1 + factor))
+        step = Reader(Costs(PRICES, 0.0), Filters(), Seen(), Remarks()).step(json.dumps(told).encode())
+        assert isinstance(step, Step) and step.cost == added([told]).cost.known
 
 
 def test_a_price_that_changes_within_an_hour() -> None:

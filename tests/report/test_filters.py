@@ -9,7 +9,7 @@ from awfproxy.report.rows import Row
 TIMES = ("2026-01-01T00:00:00.000Z", "2026-01-01T12:00:00.000Z", "2026-01-02T00:00:00.000Z")
 rows = st.builds(
     Row,
-    timestamp=st.sampled_from([None, *TIMES, "2026-01-01T13:00:00+01:00", "never"]),
+    timestamp=st.sampled_from([None, *TIMES, "2026-01-01T13:00:00+01:00", "2026-01-01 12:00:00.000Z", "never"]),
     model=st.sampled_from([None, "gpt-4o", "GPT-4o-mini", "claude-x"]),
     run=st.sampled_from([None, "1", "2"]),
 )
@@ -27,7 +27,7 @@ def test_nothing_asked_for_is_everything(row: Row) -> None:
 @given(rows, st.sampled_from([None, *TIMES]), st.sampled_from([None, *TIMES]))
 def test_a_span_has_its_beginning_and_not_its_end(row: Row, since: str | None, until: str | None) -> None:
     """Adjacent spans share no call; a call without a time is in none."""
-    plain = {"2026-01-01T13:00:00+01:00": TIMES[1], "never": None}
+    plain = {"2026-01-01T13:00:00+01:00": TIMES[1], "2026-01-01 12:00:00.000Z": TIMES[1], "never": None}
     when = plain.get(row.timestamp or "", row.timestamp)
     expected = when is not None and (since is None or when >= since) and (until is None or when < until)
     assert Filters(since, until).wants(row) == (expected if since or until else True)

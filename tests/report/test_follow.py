@@ -44,6 +44,34 @@ def test_the_last_lines_are_the_last(several: list[bytes], count: int) -> None:
         followed.close()
 
 
+def test_right_after_a_rotation_the_file_before_has_the_rest(tmp_path: Path) -> None:
+    """The youngest that is not compressed; what still comes to it is shown too, and nothing twice."""
+    path, old = tmp_path / "a.jsonl", tmp_path / "a.jsonl.1"
+    (tmp_path / "a.jsonl-20260101").write_bytes(b"-1\n")
+    os.utime(tmp_path / "a.jsonl-20260101", (1, 1))
+    old.write_bytes(b"0\n1\n2\n")
+    for name in ("a.jsonl.2.gz", "a.jsonl.bak", "ab.jsonl.1"):
+        (tmp_path / name).write_bytes(b"wrong\n")
+    path.write_bytes(b"3\n")
+    for count, lines in ((0, []), (1, [b"3"]), (3, [b"1", b"2", b"3"]), (9, [b"0", b"1", b"2", b"3"])):
+        followed = Followed(str(path), count)
+        assert followed.lines(0) == lines
+        followed.close()
+    followed = Followed(str(path), 2)
+    assert followed.lines(0) == [b"2", b"3"]
+    append(old, b"late\n")
+    append(path, b"4\n")
+    assert sorted(followed.lines(1)) == [b"4", b"late"]
+    assert followed.lines(2 + LATE_SECONDS) == []
+    followed.close()
+    path.unlink()
+    followed = Followed(str(path), 1)
+    assert followed.lines(0) == [b"late"], "renamed, and there is no new one yet"
+    path.write_bytes(b"5\n")
+    assert followed.lines(1) == [b"5"]
+    followed.close()
+
+
 def test_follows_a_rename(tmp_path: Path) -> None:
     """Writers go on in the old file for a moment, beside the new one: nothing is lost, nothing comes twice."""
     path, old = tmp_path / "a", tmp_path / "a.1"
@@ -92,7 +120,7 @@ def test_an_old_file_that_ended_well_gives_nothing_more(tmp_path: Path) -> None:
     for content, too_long in ((b"1\n", 0), (b"x" * (3 * LINE_MAX), 1)):
         path = tmp_path / "a"
         path.write_bytes(b"")
-        followed = Followed(str(path), 5)
+        followed = Followed(str(path))
         assert followed.lines(0) == []
         path.write_bytes(content)
         followed.lines(1)

@@ -17,7 +17,8 @@ from bench.report_records import lines
 
 RECORDS = 30_000
 
-#: What the report says, said again: each id once, an unknown count nowhere, everything read and written by the flag.
+#: What the report says, said again: each id once, an unknown count nowhere, everything read and written by the flag
+#: or, in records without one, by provider and figures.
 SQL = """
 with once as (
     select any_value(columns(*)) from read_json({files}, format = 'newline_delimited', union_by_name = true,
@@ -32,7 +33,10 @@ with once as (
         case when list_contains(unknown, 'output_tokens') then null else output_tokens end as made,
         case when list_contains(unknown, 'cache_read_tokens') then null else cache_read_tokens end as cached,
         case when list_contains(unknown, 'cache_write_tokens') then null else cache_write_tokens end as written,
-        coalesce(input_tokens_include_cache, provider <> 'anthropic') as included
+        coalesce(input_tokens_include_cache, case
+            when provider in ('anthropic', 'bedrock') then false
+            when provider = 'copilot' and cache_write_tokens > 0 then false
+            else cache_read_tokens + cache_write_tokens <= input_tokens end) as included
     from once
 ), whole as (
     select *, case when included then fresh else fresh + coalesce(cached, 0) + coalesce(written, 0) end as everything

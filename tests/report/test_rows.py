@@ -73,7 +73,15 @@ def test_what_the_record_does_not_know_is_none() -> None:
 @pytest.mark.parametrize(
     ("fields", "total"),
     [
-        ({"provider": "openai", "cache_read_tokens": 5}, 1),
+        ({"provider": "openai", "cache_read_tokens": 1}, 1),
+        ({"provider": "openai", "cache_read_tokens": 5}, 6),
+        ({"provider": "openai", "cache_read_tokens": 5, "input_tokens_include_cache": True}, 1),
+        ({"provider": "openai", "cache_read_tokens": 5, "unknown": ["cache_read_tokens"]}, 1),
+        ({"provider": "copilot", "input_tokens": 3857, "cache_write_tokens": 12539}, 16_396),
+        ({"provider": "copilot", "input_tokens": 5000, "cache_write_tokens": 12, "cache_read_tokens": 9}, 5_021),
+        ({"provider": "copilot", "input_tokens": 5000, "cache_write_tokens": 12, "unknown": ["cache_write_tokens"]}, 5_000),
+        ({"provider": "copilot", "input_tokens": 10, "cache_read_tokens": 50_000, "cache_write_tokens": 2000}, 52_010),
+        ({"provider": "copilot", "input_tokens": 5000, "cache_read_tokens": 4096}, 5_000),
         ({"provider": "anthropic", "cache_read_tokens": 5, "cache_write_tokens": 7}, 13),
         ({"provider": "openai", "cache_read_tokens": 5, "input_tokens_include_cache": False}, 6),
         ({"provider": "anthropic", "cache_read_tokens": 5, "input_tokens_include_cache": True}, 1),
@@ -82,8 +90,18 @@ def test_what_the_record_does_not_know_is_none() -> None:
     ],
 )
 def test_all_input_is_comparable_between_providers(fields: dict[str, Any], total: int | None) -> None:
-    """The record's own flag tells, else the provider's name (AWF's records have no flag)."""
-    assert row(**fields).all_input_tokens == total
+    """The record's own flag tells, else the provider's name and the figures (AWF's records have no flag)."""
+    found = row(**fields)
+    assert found.all_input_tokens == total
+    assert found.known_tokens == (total or 0) + (found.output_tokens or 0)
+
+
+def test_cached_tokens_are_known_where_the_input_is_not() -> None:
+    """They are a part of what was read, whether the input counts them or not."""
+    for flag in (None, False, True):
+        found = row(input_tokens=0, output_tokens=5, cache_read_tokens=90, cache_write_tokens=7,
+                    input_tokens_include_cache=flag, unknown=["input_tokens"])  # fmt: skip
+        assert (found.all_input_tokens, found.known_tokens) == (None, 102)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,23 @@ def test_reads_both_files_of_a_folder(folder: Path) -> None:
     assert report.reasons.largest() == [("reset", 1)]
 
 
+def test_refused_means_the_outcome(tmp_path: Path) -> None:
+    """What was no request is a bad one: the word means the same in ports as in outcomes, in every form."""
+    outcomes = ["refused"] * 3 + ["bad_request"] * 2 + ["complete"]
+    path = write(
+        tmp_path / "requests.jsonl",
+        *(request(str(number), port=f"p{number % 2}", outcome=outcome) for number, outcome in enumerate(outcomes)),
+    )
+    report = summary([path])
+    body = json.loads(FORMS["json"](report, View()))
+    for part in (body["total"], *body["ports"]):
+        assert part["duration_ms"]["count"] == part["requests"] - part["refused"] - part["bad_requests"]
+    for name, outcome in (("refused", "refused"), ("bad_requests", "bad_request")):
+        assert body["total"][name] == body["outcomes"][outcome] == sum(port[name] for port in body["ports"])
+    (total,) = (line for line in FORMS["pretty"](report, View()).splitlines() if line.startswith("total "))
+    assert total.split()[:5] == ["total", "6", "16.7%", "3", "2"]
+
+
 def test_times_are_those_of_calls_that_were_let_in(folder: Path) -> None:
     """A refusal takes no time, and a thousand of them would hide what the others take."""
     durations = summary([str(folder)]).durations["duration_ms"]
@@ -139,7 +156,7 @@ def test_pretty_tells_what_people_ask(folder: Path) -> None:
     """A line first, then a table for each question, then the tokens."""
     text = FORMS["pretty"](summary([str(folder)]), View(width=100))
     assert text.startswith("3 requests, 33.3% complete, 2.9 KiB received, 5.9 KiB answered.\n")
-    for title in ("Outcomes", "Refusals", "Statuses", "Times, without refused requests", "Ports", "Tokens"):
+    for title in ("Outcomes", "Refused and bad requests", "Statuses", "Times, without refused and bad requests", "Ports", "Tokens"):
         assert f"\n{title}\n\n" in text
 
 

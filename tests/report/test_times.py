@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from awfproxy.report.times import CANONICAL, Hours, canonical, end_of_span, moment
+from awfproxy.report.times import CANONICAL, Hours, canonical, comparable, end_of_span, moment
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -41,6 +41,37 @@ def test_canonical_texts_compare_as_their_times(one: datetime, other: datetime) 
     assert all(text is not None and len(text) == CANONICAL for text in texts)
     assert (str(texts[0]) < str(texts[1])) == (times[0] < times[1])
     assert moment(texts[0]) == times[0].replace(tzinfo=UTC)
+
+
+#: 24 characters that end in Z, and yet another form; and what they are
+ALIKE = {
+    "2026-10-15 10:00:00.000Z": "2026-10-15T10:00:00.000Z",
+    "2026-10-15T10:00:00,000Z": "2026-10-15T10:00:00.000Z",
+    "2026-10-15T103000.12345Z": "2026-10-15T10:30:00.123Z",
+    "20261015T103000.1234567Z": "2026-10-15T10:30:00.123Z",
+    "2026-W42-4T10:00:00.000Z": "2026-10-15T10:00:00.000Z",
+    "2026-10-15T10:99:00.000Z": None,
+    "2026-10-15T24:00:00.000Z": None,
+    "2026-13-15T10:00:00.000Z": None,
+}
+
+
+@pytest.mark.parametrize(("text", "meant"), ALIKE.items())
+def test_another_form_of_the_same_length(text: str, meant: str | None) -> None:
+    """Is read as what it is, and tells nothing of the hour that it begins like."""
+    assert len(text) == CANONICAL and text.endswith("Z")
+    assert comparable(text) == canonical(text) == meant
+    hours = Hours()
+    assert hours.hour(text) == (meant and f"{meant[:13]}:00Z")
+    assert hours.hour("2026-10-15T10:05:00.000Z") == "2026-10-15T10:00Z"
+
+
+@given(st.datetimes().map(lambda when: when.isoformat(timespec="milliseconds")[:23] + "Z") | st.text(max_size=30))
+def test_a_text_that_compares_is_the_canonical_one(text: str) -> None:
+    """But for days that no month has, which are not looked for."""
+    assert comparable(text) in (canonical(text), text)
+    if canonical(text) is not None:
+        assert comparable(text) == canonical(text)
 
 
 @given(st.text(max_size=30))

@@ -17,7 +17,7 @@ names = st.none() | st.sampled_from(["a", "b", "c"])
 rows = st.lists(
     st.builds(
         Row,
-        provider=names | st.just("anthropic"),
+        provider=names | st.sampled_from(["anthropic", "bedrock", "copilot"]),
         model=names,
         timestamp=st.sampled_from([None, "2026-01-01T10:00:00Z", "2026-01-02T11:00:00Z"]),
         usage_source=st.sampled_from([None, "reported", "partial", "estimated", "made up"]),
@@ -75,7 +75,11 @@ def test_all_tokens_are_those_of_each_row(several: list[Row]) -> None:
     for row in several:
         row.forget_unknown()
     total = grouped_of(several, []).overall().total
-    known = sum((row.all_input_tokens or 0) + (row.output_tokens or 0) for row in several)
+    known = 0
+    for row in several:
+        fresh, cached = row.input_tokens, (row.cache_read_tokens or 0) + (row.cache_write_tokens or 0)
+        known += row.output_tokens or 0
+        known += cached if fresh is None else fresh if row.includes_cache else fresh + cached
     missing = 0
     for row in several:
         needed = {"input_tokens", "output_tokens"}

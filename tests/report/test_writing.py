@@ -86,6 +86,22 @@ def test_into_a_pipe(command: str, logs: Path, tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_into_a_pipe_whose_reader_leaves(tmp_path: Path) -> None:
+    """No error: what was read was all that was asked for.  The pipe stays."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    def parts() -> Iterator[bytes]:
+        yield b"x"
+        os.close(reader)
+        yield b"y" * 1_000_000
+
+    assert not write(parts(), str(pipe))
+    assert pipe.is_fifo()
+    assert write([b"x"], str(tmp_path / "file"))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_through_a_link(command: str, logs: Path, tmp_path: Path) -> None:
     """What it leads to is replaced, and the link stays; also where nothing is there yet."""

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from awfproxy.core.toml_document import nearest
+from awfproxy.core.toml_words import nearest
 from awfproxy.report.analysis.amounts import Amounts
 from awfproxy.report.analysis.analysis import SEVERITIES, Analysis
 from awfproxy.report.analysis.codes import KINDS

@@ -17,7 +17,7 @@ from awfproxy.report.filters import Filters
 from awfproxy.report.reading import Remarks
 from awfproxy.report.rows import COUNTLESS, OUTPUT, Count, Counted, Reason, Row, decoded, know_output
 from awfproxy.report.seen import Seen
-from awfproxy.report.times import CANONICAL, canonical, moment
+from awfproxy.report.times import CANONICAL, comparable, moment
 
 if TYPE_CHECKING:
     from awfproxy.report.analysis.groups import Group
@@ -107,14 +107,11 @@ class Step:
         self.output = row.output_tokens
         self.reasoning = row.reasoning_tokens
         #: everything read, cached or not; None: not known
-        prompt = row.input_tokens
-        if prompt is not None and not row.includes_cache:
-            prompt += (self.read or 0) + (self.written or 0)
-        self.prompt = prompt
+        self.prompt = prompt = row.all_input_tokens
         #: of it what was neither read from the cache nor written to it
         self.fresh = 0 if prompt is None else max(prompt - (self.read or 0) - (self.written or 0), 0)
         #: everything read and written, as far as it is known
-        self.tokens = (prompt or 0) + (self.output or 0)
+        self.tokens = row.known_tokens
         #: the largest of what findings claim at once, figure by figure
         self.most: Claim | None = None
         #: what groups of calls claim, until it is known whether the group is a finding
@@ -225,7 +222,8 @@ class Reader:
             usage = row.usage  # type: ignore[union-attr]
             kept = None if usage is None else usage.cache_creation
             hour = 0 if kept is None else kept.ephemeral_1h_input_tokens or 0
-            if fresh >= 0 and prompt <= rates.longest and thought <= output and hour <= written:
+            told_apart = kept is not None and row.cache_write_tokens is None
+            if fresh >= 0 and prompt <= rates.longest and thought <= output and hour <= written and not told_apart:
                 return Cost(rates.of(1, fresh, read, written - hour, hour, output - thought, thought))
         assert self._costs is not None  # or there would be no rates
         return self._costs.exact(line, rates)
@@ -246,8 +244,7 @@ def ended(line: bytes) -> str | None:
 
 def _end(row: Counted) -> str:
     """When it ended; what has no time is before all others."""
-    end = row.timestamp or row.admitted_at or ""
-    return end if len(end) == CANONICAL and end[-1] == "Z" else canonical(end) or ""
+    return comparable(row.timestamp or row.admitted_at) or ""
 
 
 _decode_counted: Final = msgspec.json.Decoder(Counted).decode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from awfproxy.report.analysis.codes import TOTAL_WORDS, filled
-from awfproxy.report.analysis.tables import described
+from awfproxy.report.analysis.tables import described, money, tokens
 from awfproxy.report.figures import NOT_SAID, dollars, share
 from awfproxy.report.html.markup import Child, Markup, el, joined, name, shown
 from awfproxy.report.html.overview import tile
@@ -66,12 +66,12 @@ def section(analysis: Analysis) -> Markup:
 def _lead(analysis: Analysis) -> str:
     total, whole = analysis.total, analysis.whole
     if total.saved_pico and whole.pico:
-        return (
-            f"Together {dollars(total.saved_pico)} of {dollars(whole.pico)} could be saved; nothing is counted twice."
-        )
-    if total.saved_tokens and whole.tokens:
-        return f"Together {total.saved_tokens:,} of {whole.tokens:,} tokens could be saved; nothing is counted twice."
-    return "None of these saves money or tokens by itself."
+        saved = f"{dollars(total.saved_pico)} of {money(whole, whole.pico)}"
+    elif total.saved_tokens and whole.tokens:
+        saved = f"{total.saved_tokens:,} of {tokens(whole)} tokens"
+    else:
+        return "None of these saves money or tokens by itself."
+    return f"Together {saved} could be saved; nothing is counted twice."
 
 
 def _list(analysis: Analysis, findings: list[Finding]) -> Markup:

@@ -15,7 +15,7 @@ from awfproxy.report.html.tables import ROWS_MAX, Head, table
 from awfproxy.report.html.tables import Cell as C
 from awfproxy.report.percentiles import LEAST, Percentiles
 from awfproxy.report.reading import many
-from awfproxy.report.summary import REFUSED, WELL, Tally
+from awfproxy.report.summary import Tally
 
 #: columns for each time that a duration grows tenfold, and which of them are named; the first that has room
 FINE: Final = ((10, (0, 3, 7)), (5, (0,)), (3, (0,)))
@@ -46,7 +46,7 @@ def section(gathered: Gathered) -> Markup:
     tables = [
         _times(summary.durations),
         _tally("Outcomes", "outcome", summary.outcomes),
-        _tally("Refusals", "code", summary.refusals),
+        _tally("Refused and bad requests", "code", summary.refusals),
     ]
     tables += [
         _tally("What ended the others", "reason", summary.reasons),
@@ -64,14 +64,13 @@ def section(gathered: Gathered) -> Markup:
 
 def _outcomes(gathered: Gathered) -> Markup:
     summary = gathered.summary
-    counts = dict(summary.outcomes.largest())
-    whole = summary.whole.requests
-    well = counts.get(WELL, 0)
-    refused = sum(counts.get(outcome, 0) for outcome in REFUSED)
+    every = summary.whole
+    whole = every.requests
+    turned_away = every.refused + every.bad_requests
     parts = [
-        ("well", "complete", well),
-        ("stopped", "refused", refused),
-        ("badly", "ended otherwise", whole - well - refused),
+        ("well", "complete", every.complete),
+        ("stopped", "refused and bad requests" if every.bad_requests else "refused", turned_away),
+        ("badly", "ended otherwise", whole - every.complete - turned_away),
     ]
     told: list[tuple[str, Child]] = [
         (colour, f"{words} {count:,} ({share(count / whole)})") for colour, words, count in parts if count
@@ -86,7 +85,7 @@ def _outcomes(gathered: Gathered) -> Markup:
         el("p", f"{many(whole, 'request')}.", class_="lead"),
         bar([(count / whole, colour) for colour, _, count in parts], f"Of {whole:,} requests: {words}.", high=14),
         legend(told),
-        el("p", "Refused because of: ", *shown, ".", class_="meta") if shown else None,
+        el("p", "Because of: ", *shown, ".", class_="meta") if shown else None,
         class_="went",
     )
 
@@ -133,7 +132,7 @@ def _times(durations: Mapping[str, Percentiles]) -> Markup | None:
         if found.count:
             rows.append([C(title), *(C(milliseconds(value or 0.0), value) for value in values)])
     heads = [Head("time", number=False), *(Head(f"p{round(mark * 100)}") for mark in MARKS), Head("longest", wide=True)]
-    return table(heads, rows, caption="Times, without refused requests", sorts=False) if rows else None
+    return table(heads, rows, caption="Times, without refused and bad requests", sorts=False) if rows else None
 
 
 def _tally(title: str, first: str, tally: Tally) -> Markup | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from awfproxy.report.escaping import short
 from awfproxy.report.rows import Counted
 from awfproxy.report.sums import OTHERS, Sum
-from awfproxy.report.times import CANONICAL, TEN_MINUTES, canonical
+from awfproxy.report.times import TEN_MINUTES, comparable
 
 if TYPE_CHECKING:
     from awfproxy.report.costs import Costs, Rates
@@ -34,7 +34,7 @@ _COUNTS: Final = {
 }
 CLASSES: Final = tuple(_COUNTS)
 _FIGURES: Final = (
-    *("calls", "unpriced", "told", *CLASSES, *(f"{each}_unknown" for each in CLASSES), "unknown", "least"),
+    *("calls", "unpriced", "told", "told_read", *CLASSES, *(f"{each}_unknown" for each in CLASSES), "unknown", "least"),
     *("fresh_cost", "read_cost", "written_cost", "output_cost", "other_cost", "kept"),
 )
 
@@ -58,6 +58,8 @@ class Cell:
         self.least = 0
         #: what was read by calls that say how much of it came from the cache
         self.told = 0
+        #: and what of it was read from there
+        self.told_read = 0
         self.fresh = 0
         self.read = 0
         self.written = 0
@@ -104,7 +106,7 @@ class Cell:
     def hit_rate(self) -> float | None:
         """The share of what was read that came from the cache, over the calls that say so, as in `Totals`; None: none
         does."""
-        return min(self.read / self.told, 1.0) if self.told else None
+        return min(self.told_read / self.told, 1.0) if self.told else None
 
 
 class Timeline:
@@ -148,6 +150,7 @@ class Timeline:
             cell.unknown += not row.whole
         if not unknown or ("input_tokens" not in unknown and "cache_read_tokens" not in unknown):
             cell.told += everything
+            cell.told_read += read
         cell.fresh += fresh
         cell.read += read
         cell.written += written
@@ -186,9 +189,7 @@ class Timeline:
 
     def _cell_of(self, row: Counted) -> Cell:
         """The cell of a call, with the rates that hold for it."""
-        when = row.admitted_at or row.timestamp
-        if when is not None and (len(when) != CANONICAL or when[-1] != "Z"):
-            when = canonical(when)
+        when = comparable(row.admitted_at or row.timestamp)
         slot = None if when is None else when[:TEN_MINUTES]
         cell = self._cells.get((when and when[: self._length], row.model)) or self._cell(when, row.model)
         if cell.slot != slot or cell.provider != row.provider:

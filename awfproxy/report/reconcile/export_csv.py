@@ -196,6 +196,7 @@ def _common(used: Used, cells: Cells) -> Used:
         _text(cells, "service_tier"),
         _text(cells, "usage_type"),
     )
+    grouping = tuple(cells.get(name, "") for name in _IDENTITY)
     return Used(
         *(used.provider, used.begin, used.end, used.model, used.counts, used.requests, used.cost, used.item),
         _text(cells, "api_key_id", "api_key"),
@@ -203,8 +204,10 @@ def _common(used: Used, cells: Cells) -> Used:
         batch,
         used.token_slack,
         used.cost_slack,
-        hash((used.provider, used.begin, used.cost is None, *(cells.get(name, "") for name in _IDENTITY))),
+        hash((used.provider, used.begin, used.cost is None, *grouping)),
         hash(tuple(cells.items())),
+        _IDENTITY,
+        grouping,
     )
 
 

@@ -32,6 +32,11 @@ _OF_TOKENS: Final = ("completions", "embeddings", "moderations")
 _USAGE: Final = "organization.usage."
 _COMPLETIONS: Final = "organization.usage.completions."
 _COSTS: Final = "organization.costs.result"
+#: what tells two results of the same time apart: what they may be grouped by
+_COLUMNS: Final = (
+    *("object", "model", "api_key_id", "project_id", "workspace_id", "batch"),
+    *("service_tier", "line_item", "description"),
+)
 _DOLLAR, _CENT = Decimal(1), Decimal("0.01")
 
 Number = int | float
@@ -80,7 +85,8 @@ class _Result(msgspec.Struct, gc=False):
 
 
 class _Amount(msgspec.Struct, gc=False):
-    value: Decimal | str | None = None
+    #: a number in the documentation, a text of many digits in what is answered
+    value: Number | str | None = None
     currency: str | None = None
 
 
@@ -188,19 +194,23 @@ def _used(result: _Result, provider: str, begin: int, end: int, told: Told) -> U
         used = _openai_cost(result, begin, end)
     else:
         raise Wrong("is no result of usage or costs")
+    grouping = _grouping(result)
     return msgspec.structs.replace(
         used,
         key=result.api_key_id,
         project=result.project_id or result.workspace_id,
         batch=bool(result.batch) or result.service_tier == "batch",
-        identity=hash((provider, begin, end, kind, _identity(result))),
+        identity=hash((provider, begin, end, result.amount is None, grouping)),
+        columns=_COLUMNS,
+        grouping=grouping,
     )
 
 
-def _identity(result: _Result) -> tuple[object, ...]:
+def _grouping(result: _Result) -> tuple[str | None, ...]:
+    batch = None if result.batch is None else str(result.batch)
     return (
-        *(result.model, result.api_key_id, result.project_id, result.workspace_id, result.batch),
-        *(result.service_tier, result.line_item, result.description, result.amount is None),
+        *(result.object, result.model, result.api_key_id, result.project_id, result.workspace_id, batch),
+        *(result.service_tier, result.line_item, result.description),
     )
 
 

@@ -2,7 +2,8 @@
 
 Rules: the shape is told by what stands in a file (`export_json`, `export_csv`); plain, gzip and zstd; UTF-8 or, as
 spreadsheets save it, UTF-16. A row that stands in two files, or twice in one, counts once; two files that tell
-different figures for the same thing are a fault, because nobody can say which holds.
+different figures for the same thing are a fault, because nobody can say which holds.  So are two that tell the same in
+different ways (`overlaps`): the later one is left out, with the time that it is about.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from awfproxy.report.lines import BUFFER, STDIN, Unread, broken_file_errors, cal
 from awfproxy.report.reading import many
 from awfproxy.report.reconcile.export_csv import read_csv
 from awfproxy.report.reconcile.export_json import DOCUMENT_MAX, Told, read_json
+from awfproxy.report.reconcile.names import Families
+from awfproxy.report.reconcile.overlaps import Side
 from awfproxy.report.reconcile.used import DAY, Faults, Used
 
 #: rows of all exports that are held: a month of hours for ten models and twenty keys has 150,000
@@ -81,9 +84,10 @@ def read_exports(
         except _TooMany:
             found.faults.add(name, f"has more than {ROWS_MAX:,} rows with the files before; export days, not hours")
             break
-        found.spans += book.spans(told)
+        book.end(told)
         for kind, count in told.passed.items():
             passed[kind] = passed.get(kind, 0) + count
+    found.rows, found.spans = book.counted(found.faults)
     if book.again:
         found.remarks.append(f"{many(book.again, 'row')} met again, counted once.")
     if book.unwanted:
@@ -97,11 +101,30 @@ class _TooMany(Exception):
     pass
 
 
+class _File:
+    """What counts of one file; tokens and costs of each provider for themselves."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.rows: list[Used] = []
+        self.spans: list[Span] = []
+        self.sides: dict[tuple[str, bool], Side] = {}
+
+    def side(self, used: Used) -> Side:
+        """What the row is of."""
+        key = (used.provider, used.cost is not None)
+        side = self.sides.get(key)
+        if side is None:
+            side = self.sides[key] = Side(self.path, *key, used.columns)
+        return side
+
+
 class _Book:
     """The rows of all files, each once."""
 
     def __init__(self, found: Exports, wants: Callable[[Used], bool] | None) -> None:
         self._found = found
+        self._files: list[_File] = []
         self._wants = wants
         self._path = ""
         self._number = 0
@@ -118,6 +141,7 @@ class _Book:
     def begin(self, path: str) -> None:
         self._path = path
         self._number += 1
+        self._files.append(_File(path))
         self._kinds = set()
         self._written = set()
 
@@ -126,6 +150,9 @@ class _Book:
         if self._read > ROWS_MAX:
             raise _TooMany
         self._kinds.add(used.cost is not None)
+        file = self._files[-1]
+        side = file.side(used)
+        side.tells(used)
         if used.written in self._written:
             # A page that was fetched twice.  Rows that differ in anything may be of one thing, told apart by what is
             # not looked at here.
@@ -143,17 +170,38 @@ class _Book:
         if self._wants is not None and not self._wants(used):
             self.unwanted += 1
             return
-        self._found.rows.append(used)
+        side.counts(used)
+        file.rows.append(used)
 
-    def spans(self, told: Told) -> list[Span]:
-        """The times that the file is about, for what it tells."""
-        found = []
+    def end(self, told: Told) -> None:
+        """The file was read: the times that it is about, for what it tells."""
+        found = self._files[-1].spans
         for provider in sorted({span[0] for span in told.spans}):
             own = [(begin, end) for name, begin, end in told.spans if name == provider]
             begin, end = min(begin for begin, _ in own), max(end for _, end in own)
             widths = frozenset((stop - start, start % DAY) for start, stop in own)
             found += [Span(provider, begin, end, costs, told.cut, widths) for costs in sorted(self._kinds or {False})]
-        return found
+
+    def counted(self, faults: Faults) -> tuple[list[Used], list[Span]]:
+        """All rows and spans, but for those of files that tell again what another one tells."""
+        families = Families()
+        before: list[Side] = []
+        rows: list[Used] = []
+        spans: list[Span] = []
+        for file in self._files:
+            left = set()
+            for key, side in file.sides.items():
+                again = next(((other, how) for other in before if (how := side.overlap(other, families))), None)
+                if again is None:
+                    before.append(side)
+                    continue
+                left.add(key)
+                other, how = again
+                what = f"{'costs' if side.costs else 'tokens'} of {side.provider}"
+                faults.add(file.path, f"tells the same {what} as {other.path}, {how}; left out: give one of them")
+            rows += [row for row in file.rows if (row.provider, row.cost is not None) not in left]
+            spans += [span for span in file.spans if (span.provider, span.costs) not in left]
+        return rows, spans
 
 
 def _files(paths: Sequence[str]) -> list[str]:

@@ -132,9 +132,12 @@ def _amounts(cause: Cause, figure: Figure) -> str:
 
 def _notes(report: Reconciliation, text: Callable[[str], str], name: Callable[[str], str]) -> list[str]:
     said = []
-    for provider, (begin, end) in sorted(report.spans.items()):
-        whose = f"the export of {provider}" if provider else "the agents' logs"
-        said.append(f"Compared: what {whose} covers, {begin} to {end}.")
+    for provider in sorted({provider for provider, _ in report.spans}):
+        spans = {what: span for (whose, what), span in report.spans.items() if whose == provider}
+        alike = len(set(spans.values())) == 1
+        of = f"the export of {provider}" if provider else "the agents' logs"
+        for what, (begin, end) in ({"": next(iter(spans.values()))} if alike else spans).items():
+            said.append(f"Compared: what {of} covers{f' of {what}' if what else ''}, {begin} to {end}.")
     if report.prices is not None:
         said.append(f"Prices here: {name(report.prices)}.")
     if report.items:
@@ -245,8 +248,8 @@ def _json(report: Reconciliation, width: int | None) -> str:
         "tolerance": report.tolerance,
         "agrees": report.agrees,
         "covered": [
-            {"provider": provider or None, "begin": begin, "end": end}
-            for provider, (begin, end) in sorted(report.spans.items())
+            {"provider": provider or None, "what": what, "begin": begin, "end": end}
+            for (provider, what), (begin, end) in sorted(report.spans.items())
         ],
     }
     for lines, _, what in _sections(report):

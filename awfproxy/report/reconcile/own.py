@@ -19,7 +19,7 @@ from awfproxy.report.reconcile.names import Families
 from awfproxy.report.reconcile.used import Counts
 from awfproxy.report.rows import Count, Reason, Row, decoded
 from awfproxy.report.seen import Seen
-from awfproxy.report.times import CANONICAL, canonical, moment
+from awfproxy.report.times import comparable, moment
 
 if TYPE_CHECKING:
     from awfproxy.report.costs import Costs
@@ -176,12 +176,9 @@ class Own:
         self.left[why] = self.left.get(why, 0) + 1
 
     def _minute(self, text: str | None) -> int | None:
+        text = comparable(text)
         if text is None:
             return None
-        if len(text) != CANONICAL or text[-1] != "Z":
-            text = canonical(text)
-            if text is None:
-                return None
         head = text[:MINUTE]
         if head in self._minutes:
             return self._minutes[head]

@@ -138,8 +138,8 @@ class Reconciliation:
         self.money: Table | None = None
         #: pico-dollars of what an export bills that is no tokens, by what it is
         self.items: dict[str, int] = {}
-        #: the time that is compared, by provider
-        self.spans: dict[str, tuple[str, str]] = {}
+        #: the time that is compared, by provider, and by "tokens" or "costs": they are in files of their own
+        self.spans: dict[tuple[str, str], tuple[str, str]] = {}
         self.faults = Faults()
         self.remarks = Remarks()
         #: records of ours that were read and wanted
@@ -304,11 +304,11 @@ def _read_own(
 
 def _finish(report: Reconciliation, tokens: Book | None, money: Book | None, by: Sequence[str], agents: bool) -> None:
     compared = None
-    for book in (tokens, money):
+    for what, book in (("tokens", tokens), ("costs", money)):
         for provider, calendar in ({} if book is None else book.calendars).items():
             span = calendar.span()
             if span is not None:
-                report.spans.setdefault(provider, span)
+                report.spans[provider, what] = span
     if tokens is not None:
         compared = compare(tokens)
         explain(compared, agents)

@@ -63,6 +63,9 @@ class Used(msgspec.Struct, frozen=True, gc=False):
     identity: int = 0
     #: tells the same row of the same file; all that is written there is in it
     written: int = 0
+    #: what the rows of its form can be grouped by, and what stands there; None, or empty: nothing
+    columns: tuple[str, ...] = ()
+    grouping: tuple[str | None, ...] = ()
 
     @property
     def tells_tokens(self) -> bool:

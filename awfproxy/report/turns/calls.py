@@ -15,7 +15,7 @@ import msgspec
 
 from awfproxy.report.filters import Filters
 from awfproxy.report.reading import Remarks
-from awfproxy.report.rows import COUNTS, Count, Row, decoded, read_row
+from awfproxy.report.rows import COUNTS, Count, Row, decoded, known_input, read_row
 from awfproxy.report.seen import Seen
 from awfproxy.report.turns.agent_events import Usage, seconds
 
@@ -215,8 +215,8 @@ def _cost(line: bytes, costs: Costs) -> tuple[float | None, bool]:
 
 def _usage(row: _Line, counts: tuple[int | None, ...]) -> Usage:
     prompt, output, read, written = counts[:4]
-    if prompt is not None and not row.includes_cache:
-        prompt += (read or 0) + (written or 0)
+    if prompt is not None:
+        prompt = known_input(prompt, read, written, includes_cache=row.includes_cache)
     return Usage(prompt, read, written, output)
 
 

@@ -33,11 +33,11 @@ from awfproxy.report.turns.agent_events import (
 
 #: model of messages that the agent wrote itself: errors, interruptions
 _SYNTHETIC: Final = "<synthetic>"
-#: how texts begin that the agent writes in the person's name: output of its own commands, interruptions, reminders
+#: How texts begin that the agent writes in the person's name: its own commands, their output, interruptions, reminders.
+#: A slash command or a skill that prompts the model begins with ``<command-message>`` and is a prompt.
 _NOT_ASKED: Final = (
     "<local-command",
     "<command-name>",
-    "<command-message>",
     "<bash-",
     "<system-reminder>",
     "<task-notification>",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from awfproxy.report.rows import COUNTS
+from awfproxy.report.rows import COUNTS, known_input
 from awfproxy.report.turns.calls import Call
 
 
@@ -29,7 +29,9 @@ class Tally:
                 self.unknown[place] += 1
             else:
                 self.sums[place] += count
-        self.all_tokens += (call.usage.prompt or 0) + (call.usage.output or 0)
+        usage = call.usage
+        read = known_input(usage.prompt, usage.cache_read, usage.cache_write, includes_cache=True)
+        self.all_tokens += read + (usage.output or 0)
         self.all_unknown += not call.whole
 
     def include(self, other: Tally) -> None:

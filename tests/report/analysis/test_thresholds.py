@@ -105,5 +105,5 @@ def test_places_of_options_have_no_lines() -> None:
         "--set tools_unsued=1: `tools_unsued` is not a setting; did you mean `tools_unused`?",
         "--set tools_unused=: is not like NAME=VALUE.",
         "--set tools_unused=7: `tools_unused` is wrong: expected a number <= 1.0.",
-        "--set tools_unused=a b: this is not valid TOML: invalid value.",
+        "--set tools_unused=a b: this is not valid TOML: invalid value; a text stands in quotes, numbers, true and false do not.",
     ])  # fmt: skip

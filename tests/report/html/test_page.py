@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from awfproxy.report.figures import money
+from awfproxy.report.figures import LEAST, money
 from awfproxy.report.html.script import SCRIPT
 from awfproxy.report.html.tables import ROWS_MAX
 from bench.report_records import lines
@@ -72,6 +72,32 @@ def test_the_usual_page(usual: Path) -> None:
     assert "hard-cap-exceeded 30" in found.text
     assert "8 turns, 24 calls" in found.text
     assert "2026-05-31 to 2026-06-07, UTC" in found.text
+
+
+@pytest.mark.parametrize("priced", [True, False])
+def test_the_whole_of_a_saving_is_a_least_one_where_a_part_is_not_known(priced: bool, tmp_path: Path) -> None:
+    """As in the headline, in dollars and in tokens; and no sign where all is known."""
+    hints = {"tools_offered": [f"t{each}" for each in range(40)], "tools_hash": "a", "tools_bytes": 9_000, "messages": 1}
+    known = [usage(number, run="nightly", hints=hints) for number in range(40)]
+    path = write(tmp_path, "token-usage.jsonl", known)
+    for more in ("", LEAST):
+        (lead,) = (text for text in Parsed(page_of(path, money=priced)).within("p") if text.startswith("Together "))
+        found = re.fullmatch(r"Together (\S+) of (≥?)(\S+)( tokens)? could be saved; nothing is counted twice.", lead)
+        assert found is not None and found[2] == more
+        assert found[1].startswith("$") == found[3].startswith("$") == priced
+        path = write(tmp_path, "token-usage.jsonl", [*known, usage(40, input_tokens=None, unknown=["input_tokens"])])
+
+
+def test_bad_requests_are_not_called_refused(tmp_path: Path) -> None:
+    """The words are those of the outcomes, or both."""
+    outcomes = ["complete", "refused", "refused", "bad_request", "upstream_cut"]
+    path = write(tmp_path, "requests.jsonl", (request(number, outcome=each) for number, each in enumerate(outcomes)))
+    text = Parsed(page_of(path, findings=False)).text
+    assert "complete 1 (20.0%)" in text and "refused and bad requests 3 (60.0%)" in text
+    assert "ended otherwise 1 (20.0%)" in text
+    write(tmp_path, "requests.jsonl", (request(number, outcome=each) for number, each in enumerate(outcomes[:3])))
+    text = Parsed(page_of(path, findings=False)).text
+    assert "refused 2 (66.7%)" in text and "bad requests 2" not in text
 
 
 def test_the_policy_allows_our_own_and_nothing_else(usual: Path) -> None:

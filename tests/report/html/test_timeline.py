@@ -12,6 +12,7 @@ from awfproxy.report.html import timeline
 from awfproxy.report.html.timeline import CLASSES, LENGTHS, MODELS_MAX, Cell, Timeline
 from awfproxy.report.rows import Row
 from awfproxy.report.token_usage import token_usage
+from awfproxy.report.totals import Grouped
 from bench.report_records import lines
 from tests.report.html.made import costs, gathered, usage, write
 
@@ -31,6 +32,8 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
         usage(6, request_id="wrong", input_tokens=5, input_tokens_include_cache=True),
         usage(7, request_id="hour", usage={"cache_creation": {"ephemeral_1h_input_tokens": 10}}),
         usage(8, request_id="when", timestamp="never"),
+        usage(9, request_id="cached", cache_read_tokens=70_000, unknown=["input_tokens"]),
+        usage(9, request_id="form", timestamp="2026-06-01 00:09:05.000Z"),
     ]
     write(path.parent, path.name, odd)
     with path.open("ab") as file:
@@ -50,9 +53,32 @@ def test_the_sums_are_those_of_the_report(records: Path) -> None:
         cell = models[model]
         assert (cell.calls, cell.unpriced, cell.cost) == (totals.calls, totals.unpriced, totals.cost.known), model
         assert cell.sum("output") == totals.sums["output_tokens"], model
+        if model != "claude-sonnet-4-5":
+            assert cell.tokens == totals.total.known, model
         assert cell.sum("read") == totals.sums["cache_read_tokens"], model
         assert cell.sum("written") == totals.sums["cache_write_tokens"], model
         assert cell.hit_rate == pytest.approx(totals.cache_hit_rate), model
+
+
+def test_all_tokens_are_those_of_the_tables() -> None:
+    """Also where the input is not known, or does not say what it counts."""
+    rows = [
+        Row(provider=provider, input_tokens=fresh, output_tokens=5, cache_read_tokens=90, cache_write_tokens=written,
+            unknown=unknown)
+        for provider in ("anthropic", "openai", "copilot")
+        for fresh, written in ((10, 0), (100, 0), (100, 7), (97, 7))
+        for unknown in (None, ("input_tokens",), ("cache_read_tokens",))
+    ]  # fmt: skip
+    for row in rows:
+        line, grouped = Timeline(None), Grouped([])
+        line.count(row, special=False)
+        grouped.add(row)
+        assert line.overall().tokens == grouped.overall().total.known, row
+    line, grouped = Timeline(None), Grouped([])
+    for row in rows:
+        line.count(row, special=False)
+        grouped.add(row)
+    assert line.overall().hit_rate == pytest.approx(grouped.overall().cache_hit_rate)
 
 
 def test_every_dollar_is_for_something(records: Path) -> None:

@@ -153,6 +153,32 @@ def openai_page(calls: Iterable[Call], days: int = 5, *, offset: int = 0) -> dic
     }
 
 
+def openai_costs(amounts: Iterable[tuple[str | None, str | float]], *, project: str | None = None) -> dict[str, Any]:
+    """What /v1/organization/costs answers of the first day: dollars by line item, all together where that is None."""
+    return {
+        "object": "page",
+        "data": [
+            {
+                "object": "bucket",
+                "start_time": START,
+                "end_time": START + DAY,
+                "results": [
+                    {
+                        "object": "organization.costs.result",
+                        "amount": {"value": value, "currency": "usd"},
+                        "line_item": item,
+                        "project_id": project,
+                        "organization_id": "org-1",
+                    }
+                    for item, value in amounts
+                ],
+            }
+        ],
+        "has_more": False,
+        "next_page": None,
+    }
+
+
 def console(calls: Iterable[Call]) -> str:
     """What Anthropic's console saves."""
     rows = [CONSOLE]

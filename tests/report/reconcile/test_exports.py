@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from awfproxy.report.reconcile import exports as reading
 from awfproxy.report.reconcile.exports import Exports, read_exports
 from awfproxy.report.reconcile.used import Faults
-from tests.report.reconcile.exported import CONSOLE, DASHBOARD, DAY, START, Call, anthropic_page, iso, openai_page
+from tests.report.reconcile.exported import (
+    CONSOLE,
+    DASHBOARD,
+    DAY,
+    START,
+    Call,
+    anthropic_page,
+    iso,
+    openai_costs,
+    openai_page,
+)
 
 ROW = "2026-03-01,claude-sonnet-4-5,key,Default,standard,≤ 200k,1,2,3,4,5,0,global,"
 CALLS = [Call(START + 4_000, "gpt-5", (10, 20, 0, 0, 30), "openai"), Call(START + 9_000, "claude-x", (1, 4, 2, 3, 5))]
@@ -51,6 +61,45 @@ def test_cache_writes_of_openai(tmp_path: Path) -> None:
     page["data"][0]["results"][0] |= {"input_cache_write_tokens": 4}
     (row,) = read(tmp_path, json.dumps(page)).rows
     assert row.counts == (6, 20, 4, None, 30)
+
+
+@pytest.mark.parametrize(
+    ("value", "pico", "slack"),
+    [
+        ("0.0152022500000000004849454", 15_202_250_000, 0),
+        (0.06, 60_000_000_000, 5_000_000_000),
+        (0.0152022500000000004849454, 15_202_250_000, 5_000),
+        (6e-05, 60_000_000, 5_000_000),
+        (3, 3_000_000_000_000, 5_000_000_000),
+        (0, 0, 5_000_000_000),
+    ],
+)
+def test_costs_of_openai(value: str | float, pico: int, slack: int, tmp_path: Path) -> None:
+    """A text of many digits, as is answered, or a number, as is documented; of a model, or of something else."""
+    page = openai_costs([("gpt-5.2-2025-12-11, cached input", value), ("web search tool calls", value)])
+    found = read(tmp_path, json.dumps(page))
+    assert found.faults.lines() == []
+    model, search = found.rows
+    assert (model.model, model.item, model.cost, model.cost_slack) == ("gpt-5.2-2025-12-11", None, pico, slack)
+    assert (search.model, search.item, search.cost) == (None, "web search tool calls", pico)
+
+
+@pytest.mark.parametrize(
+    ("amount", "fault"),
+    [
+        (None, "has no amount."),
+        ({"value": None}, "has no amount."),
+        ({"value": "1.2.3"}, "“1.2.3” is no amount of money."),
+        ({"value": True}, "Expected `int | float | str | null`, got `bool` - at `$.value`."),
+        ({"value": 1, "currency": "eur"}, "is not in dollars; prices are known in dollars only."),
+    ],
+)
+def test_costs_of_openai_that_are_none(amount: Any, fault: str, tmp_path: Path) -> None:
+    """Each is a fault with its place."""
+    page = openai_costs([("gpt-5.2-2025-12-11, input", "1")])
+    page["data"][0]["results"][0]["amount"] = amount
+    found = read(tmp_path, json.dumps(page))
+    assert faults(found, tmp_path) == [f"export: $.data[0].results[0]: {fault}"] and found.rows == []
 
 
 @pytest.mark.parametrize("form", ["pages", "lines", "buckets", "old"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -61,6 +62,27 @@ def test_every_form_has_the_figures(reconcile: Reconcile, traffic: Traffic) -> N
     assert row["causes"] == "missing-here" and row["calls_there"] == "" and row["model"] == calls[0].model
     assert int(row["output_tokens_difference"]) == -calls[0].counts[4]
     assert max(map(len, FORMS["pretty"](report, 80).splitlines()[:4])) <= 80
+
+
+def test_tokens_and_costs_of_other_times(reconcile: Reconcile, traffic: Traffic) -> None:
+    """Each tells what it covers; one sentence where that is the same."""
+    calls = traffic()
+    own = [record(number, call) for number, call in enumerate(calls)]
+    days = {"tokens": ("2026-03-01T00:00Z", "2026-03-06T00:00Z"), "costs": ("2026-03-01T00:00Z", "2026-03-02T00:00Z")}
+    for costs_of, whose in ((1, "covers of {what}"), (5, "covers")):
+        costs = COST.format(model="Claude Sonnet 4.5") + f"2026-03-0{costs_of},,0.1,web_search,x\n"
+        report = reconcile(own, anthropic_page(calls), costs, costs=lambda: Costs(open_price_list(), START))
+        times = days if costs_of == 1 else dict.fromkeys(days, days["tokens"])
+        said = {
+            f"Compared: what the export of anthropic {whose.format(what=what)}, {begin} to {end}."
+            for what, (begin, end) in times.items()
+        }
+        for form in ("pretty", "markdown"):
+            text = html.unescape(FORMS[form](report, None))
+            assert {line for line in text.splitlines() if line.startswith("Compared")} == said
+        body = json.loads(FORMS["json"](report, None))
+        jsonschema.validate(body, SCHEMA)
+        assert {each["what"]: (each["begin"], each["end"]) for each in body["covered"]} == times
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -249,10 +249,10 @@ def test_only_what_is_covered(reconcile: Reconcile, traffic: Traffic) -> None:
     """Calls of other days do not count, and --since and --until take whole days only."""
     calls = traffic()
     report = reconcile(records(calls), anthropic_page(calls, 2))
-    assert report.agrees and report.spans == {"anthropic": ("2026-03-01T00:00Z", "2026-03-03T00:00Z")}
+    assert report.agrees and report.spans == {("anthropic", "tokens"): ("2026-03-01T00:00Z", "2026-03-03T00:00Z")}
     half = START + DAY // 2
     report = reconcile(records(calls), anthropic_page(calls), since=half, until=half + 3 * DAY)
-    assert report.agrees and report.spans == {"anthropic": ("2026-03-02T00:00Z", "2026-03-04T00:00Z")}
+    assert report.agrees and report.spans == {("anthropic", "tokens"): ("2026-03-02T00:00Z", "2026-03-04T00:00Z")}
 
 
 def test_by_hour_needs_hours(reconcile: Reconcile, traffic: Traffic) -> None:

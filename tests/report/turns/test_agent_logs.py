@@ -82,6 +82,22 @@ class TestClaude:
         found = read(tmp_path, *lines, asked)
         assert len(prompts(found)) == 1
 
+    def test_a_slash_command_is_a_prompt_if_the_model_is_asked(self, tmp_path: Path) -> None:
+        """A prompt of the person's own, or a skill, has its message first; what the agent does itself, its name."""
+        review = "<command-message>review is running</command-message>\n<command-name>/review</command-name>"
+        model = "<command-name>/model</command-name>\n<command-message>model</command-message>"
+        text = "<local-command-caveat>x</local-command-caveat>"
+        found = read(
+            tmp_path,
+            claude("user", {"role": "user", "content": review}, uuid="u1"),
+            claude("user", {"role": "user", "content": [{"type": "text", "text": "x"}]}, uuid="u2", isMeta=True),
+            claude("assistant", answer(TEXT)),
+            claude("user", {"role": "user", "content": text}, uuid="u3"),
+            claude("user", {"role": "user", "content": model}, uuid="u4"),
+            claude("user", {"role": "user", "content": [{"type": "text", "text": review}]}, uuid="u5"),
+        )
+        assert [prompt.key for prompt in prompts(found)] == ["u1", "u5"]
+
     def test_messages_that_the_agent_made_up_are_no_calls(self, tmp_path: Path) -> None:
         """Errors stand in the log as messages of a synthetic model."""
         found = read(tmp_path, claude("assistant", answer(TEXT) | {"model": "<synthetic>"}))

@@ -14,6 +14,7 @@ from awfproxy.report.turns.calls import read_calls
 from awfproxy.report.turns.matching import match
 from awfproxy.report.turns.proxy_turns import tell_turns
 from awfproxy.report.turns.sessions import put_together
+from awfproxy.report.turns.tally import Tally
 from awfproxy.report.turns.turn_rows import rows_of_logs, rows_of_records
 from tests.report.turns.traffic import START, iso
 
@@ -96,9 +97,22 @@ def test_no_line_makes_reading_fail(lines: list[bytes]) -> None:
 
 
 def test_awfs_records_and_ours_mean_the_same() -> None:
-    """Whether the input counts the cached tokens is told by the record, else by its provider."""
+    """Whether the input counts the cached tokens is told by the record, else by its provider and its figures."""
     row: dict[str, Any] = {"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 90, "cache_write_tokens": 5}
     lines = [row | {"provider": "anthropic"}, row | {"provider": "openai"}]
     lines.append(row | {"provider": "anthropic", "input_tokens_include_cache": True})
+    lines.append(row | {"provider": "openai", "input_tokens": 96})
+    lines.append(row | {"provider": "copilot", "input_tokens": 97})
     calls = read_calls(json.dumps(line).encode() for line in lines).calls
-    assert sorted(call.usage.prompt or 0 for call in calls) == [10, 10, 105]
+    assert sorted(call.usage.prompt or 0 for call in calls) == [10, 96, 105, 105, 192]
+
+
+def test_cached_tokens_count_where_the_input_is_not_known() -> None:
+    """In the sum of all tokens, as in the other reports; the input itself stays unknown."""
+    row = {"provider": "openai", "input_tokens": 0, "output_tokens": 5, "cache_read_tokens": 90, "cache_write_tokens": 2}
+    (call,) = read_calls([json.dumps(row | {"unknown": ["input_tokens"]}).encode()]).calls
+    tally = Tally()
+    tally.add(call)
+    facts = tally.facts()
+    assert call.usage.prompt is None and "input_tokens" not in facts
+    assert (facts["all_tokens"], facts["unknown"]["all_tokens"]) == (97, 1)
