@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from awfproxy.core.credentials import CredentialKind
+from awfproxy.core.credentials import CredentialKind, shown
 from awfproxy.core.endpoints import Endpoint, parse_endpoint
 from awfproxy.core.environment import Environment
 from awfproxy.core.secret import SECRET_MAX, Secret, SecretError
@@ -110,7 +110,8 @@ class Credentials:
         if path is not None:
             return self._from_file(path, name)
         if not self._systemd:
-            return f"names the systemd credential `{name}`, but systemd gave none (is LoadCredential= in the unit?)"
+            given = shown(name, "`")
+            return f"names the systemd credential {given}, but systemd gave none (is LoadCredential= in the unit?)"
         return f"names the systemd credential `{name}`, which is no file name"
 
     def path(self, kind: CredentialKind, name: str) -> str | None:
@@ -125,7 +126,7 @@ class Credentials:
         try:
             raw, mode = _read_file(path, SECRET_MAX + 2)  # two more: a line end does not count
         except OSError as error:
-            return f"names the file `{name}`, which cannot be read: {_why(error)}"
+            return f"names the file {shown(name, '`')}, which cannot be read: {_why(error)}"
         if mode & stat.S_IROTH:
             self.warnings.append(f"{name}: everyone on this machine can read this key file; chmod it to 0600 or 0640.")
         return _secret(raw)
@@ -155,14 +156,18 @@ def _check_trust(settings: Settings, environ: Mapping[str, str]) -> None:
 
 def _check_prices(settings: Settings) -> None:
     """Is the file of the user's prices right?  A wrong one must be told before a budget goes by it."""
-    if settings.service.prices is None:
+    path = settings.service.prices
+    if path is None:
         return
     from awfproxy.prices.override_file import PriceFileError, read_overrides
 
     try:
-        read_overrides(settings.service.prices)
+        read_overrides(path)
     except PriceFileError as error:
-        raise SettingsError(list(error.faults)) from None
+        # Of the file as a whole, which may be another than was meant: who names it.
+        where = f"{settings.sources['service.prices']}: `service.prices`: "
+        lines = [f"{where if line.startswith(f'{path}: ') else ''}{line}" for line in error.faults]
+        raise SettingsError(lines) from None
 
 
 def _text_of(path: str, name: str | None = None) -> str:

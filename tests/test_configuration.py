@@ -145,6 +145,29 @@ def test_a_systemd_credential_stays_in_its_folder(tmp_path: Path) -> None:
     assert "no file name" in read
 
 
+@pytest.mark.parametrize("kind", ["file", "systemd"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_key_in_the_place_of_a_name_is_not_repeated(
+    kind: str, there: bool, write: Write, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Also where systemd gave credentials, and none of that name."""
+    config = write("a.toml", PORT.replace('file = "key"', f'{kind} = "sk-PASTEDKEY"'))
+    if there:
+        environment["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        load(str(config), environment)
+    assert "PASTED" not in str(caught.value)
+    assert "it looks like a key" in str(caught.value)
+
+
+def test_a_file_that_is_there_may_have_any_name(write: Write, environment: dict[str, str]) -> None:
+    """Then it is no key but a file's name, and stands where names do."""
+    write("sk-openai-production", "sk-from-file\n").chmod(0o644)
+    settings = load(str(write("a.toml", PORT.replace('"key"', '"sk-openai-production"'))), environment)
+    assert settings.ports[0].credential == Secret("sk-from-file")
+    assert settings.warnings[0].startswith("sk-openai-production: everyone")
+
+
 def test_the_folder_of_logs_is_found_without_keys(write: Write, environment: dict[str, str], tmp_path: Path) -> None:
     """Whoever reads reports need not hold the credentials."""
     assert log_dir(environment) == f"{environment['HOME']}/.local/state/awfproxy/logs"
@@ -155,14 +178,20 @@ def test_the_folder_of_logs_is_found_without_keys(write: Write, environment: dic
         log_dir({})
 
 
-def test_a_file_of_prices_is_checked_with_the_settings(write: Write, environment: dict[str, str]) -> None:
+def test_a_file_of_prices_is_checked_with_the_settings(
+    write: Write, environment: dict[str, str], tmp_path: Path
+) -> None:
     """Beside the configuration; what is wrong in it, or that it is not there, is told before anything starts."""
     write("key", "k")
     config = write("a.toml", '[service]\nprices = "prices.toml"\n' + PORT)
-    with pytest.raises(SettingsError, match=r"prices\.toml: cannot be read: No such file"):
+    with pytest.raises(SettingsError) as missing:
         load(str(config), environment)
+    place = f"{tmp_path / 'prices.toml'}: cannot be read: No such file or directory."
+    assert str(missing.value) == f"{config}:2: `service.prices`: {place}"
+    with pytest.raises(SettingsError, match=r"^environment AWFPROXY_PRICES: `service\.prices`: /none: cannot be read"):
+        load(str(config), environment | {"AWFPROXY_PRICES": "/none"})
     prices = write("prices.toml", "[models.m]\ninput_per_million = -1\noutput_per_million = 1\n")
-    with pytest.raises(SettingsError, match=r"prices\.toml:2: `models\.m\.input_per_million` is wrong"):
+    with pytest.raises(SettingsError, match=rf"^{tmp_path}/prices\.toml:2: `models\.m\.input_per_million` is wrong"):
         load(str(config), environment)
     write("prices.toml", "[models.m]\ninput_per_million = 1\noutput_per_million = 1\n")
     assert load(str(config), environment).service.prices == str(prices)

@@ -189,8 +189,13 @@ def stored(fields: Mapping[str, Any], base: Budget = DEFAULTS) -> Budget:
     return budget
 
 
-def merge(existing: Budget, given: Mapping[str, Any]) -> Budget | list[Fault]:
-    """``existing`` with the ``given`` fields in place of its own; all that is wrong with them, if anything is."""
+def merge(
+    existing: Budget, given: Mapping[str, Any], remedy: str = "give both, soft_cap_tokens at most hard_cap_tokens"
+) -> Budget | list[Fault]:
+    """``existing`` with the ``given`` fields in place of its own; all that is wrong with them, if anything is.
+
+    :param remedy: for caps that do not go together
+    """
     faults = [found for name, value in given.items() if (found := fault(name, value)) is not None]
     if faults:
         return faults
@@ -201,7 +206,7 @@ def merge(existing: Budget, given: Mapping[str, Any]) -> Budget | list[Fault]:
             Fault(
                 changed,
                 f"would leave the soft cap ({merged.soft_cap_tokens}) above the hard cap ({merged.hard_cap_tokens}); "
-                "give both, soft_cap_tokens at most hard_cap_tokens",
+                f"{remedy}",
             )
         )
     if merged.hard_cap_usd and merged.mode == "strict":

@@ -38,6 +38,12 @@ _MODE = re.compile(r"0?[0-7]{3}")
 LOOPBACK = "127.0.0.1"
 LOOPBACK6 = "::1"
 
+#: The certificate of a TLS listener, as an example.
+_FILES = ":privateKey=/etc/awfproxy/key.pem:certKey=/etc/awfproxy/chain.pem"
+
+#: Names of hosts that stand for an address to listen on; none: the one of omission.
+_HOSTS = {"": None, "localhost": LOOPBACK, "*": "0.0.0.0"}
+
 #: Interfaces that take every address, and with it every other listener's.
 WILDCARDS = ("", "0.0.0.0", "::")
 
@@ -100,6 +106,8 @@ def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
     if kind == "stdio":
         return "is standard input and output, which nobody can connect to; write `tcp:10000`"
     if kind not in FAST + SLOW:
+        if (meant := _meant(text.strip())) is not None:
+            return meant
         near = difflib.get_close_matches(kind, FAST + SLOW, 1)
         if not parts[1:] or near:
             return f"is no server endpoint string; it begins like `{near[0] if near else 'tcp'}:...`"
@@ -131,6 +139,45 @@ def parse_endpoint(text: str, interface: str = LOOPBACK) -> Endpoint | str:
             return "must name its socket; write `systemd:domain=INET:name=openai` (FileDescriptorName= of its unit)"
         return Endpoint(text.strip(), kind)
     return _tcp(text.strip(), kind, named, positional, interface)
+
+
+def _meant(text: str) -> str | None:
+    """What to write where an address, a URL or a path stands in the place of an endpoint; None: it is none of them.
+
+    Such are `127.0.0.1:10000`, `[::1]:10000`, `localhost:10000`, `:10000`, `http:10000`, `https://0.0.0.0:443/`, and
+    `/run/x`.
+    """
+    if text.startswith(("/", "./")):
+        return f"is no server endpoint string; write `unix:{text}`"
+    scheme, _, rest = text.partition(":")
+    if scheme.lower() not in ("http", "https"):
+        scheme, rest = "", text
+    authority = rest.lstrip("/").partition("/")[0]
+    if authority.startswith("["):
+        host, _, behind = authority[1:].partition("]")
+        port = behind[1:]
+    elif _ip(authority) is not None:
+        host, port = authority, ""
+    else:
+        host, _, behind = authority.partition(":")
+        port = behind.partition(":")[0]
+        if scheme and not port and host.isdigit():
+            host, port = "", host
+    port = port if port.isdigit() else ""
+    if not scheme and not (port if not host else host in _HOSTS or "." in host or _ip(host)):
+        return None
+    written = f"ssl:{port or 443}{_FILES}" if scheme.lower() == "https" else f"tcp:{port or 10000}"
+    address = _HOSTS.get(host, _ip(host))
+    if address is not None:
+        written += ":interface=" + address.replace(":", "\\:")
+    return f"is no server endpoint string; write `{written}`"
+
+
+def _ip(host: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return None
 
 
 def _unix(text: str, named: dict[str, str], positional: list[str]) -> Endpoint | str:

@@ -31,11 +31,14 @@ _octet = rb"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _ipv4 = re.compile(rb"(?:%b\.){3}%b" % (_octet, _octet)).fullmatch
 
 
-def foreign(head: RequestHead, allowed_hosts: frozenset[bytes], allowed_origins: frozenset[bytes]) -> Refusal | None:
+def foreign(
+    head: RequestHead, allowed_hosts: frozenset[bytes], allowed_origins: frozenset[bytes] | None
+) -> Refusal | None:
     """The refusal of a request that a page of a stranger may have made; None: it may pass.
 
     :param allowed_hosts: names without port, lower case
-    :param allowed_origins: as browsers send them, `scheme://host[:port]` in lower case (or `null`)
+    :param allowed_origins: as browsers send them, `scheme://host[:port]` in lower case (or `null`); None: no
+        setting could allow one
     """
     fields = head.fields
     host = fields.get(b"host", b"")
@@ -43,15 +46,16 @@ def foreign(head: RequestHead, allowed_hosts: frozenset[bytes], allowed_origins:
         return foreign_host()
     if b"origin" in fields:
         # `fields` has the last of several only
-        if all(value.strip().lower() in allowed_origins for name, _, value in head.headers if name == b"origin"):
+        sent = (value.strip().lower() for name, _, value in head.headers if name == b"origin")
+        if allowed_origins and allowed_origins.issuperset(sent):
             return None
-        return foreign_origin()
+        return foreign_origin(allowed_origins is not None)
     if b"sec-fetch-site" in fields and any(
         value.strip().lower() not in (b"none", b"same-origin")
         for name, _, value in head.headers
         if name == b"sec-fetch-site"
     ):
-        return foreign_origin()
+        return foreign_origin(allowed_origins is not None)
     return None
 
 

@@ -160,15 +160,17 @@ def response(refusal: Refusal, shape: ErrorShape, request_id: str, *, close: boo
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else body)
 
 
-def provider_not_configured(provider: Provider, port: str) -> Refusal:
-    """The port has no credential.  403 and never 503: clients repeat a 503 for minutes."""
-    names = " or ".join(provider.env_keys)
-    remedy = f"Set {names}, or the port's `credential`." if names else "Set the port's `credential`."
+def provider_not_configured(provider: Provider, port: str, variable: str | None = None) -> Refusal:
+    """The port has no credential.  403 and never 503: clients repeat a 503 for minutes.
+
+    :param variable: the one that the settings name for it, and that was not set
+    """
+    remedy = f"Start with {variable} set, or change the" if variable else "Set the"
     return Refusal(
         status=403,
         type="provider_not_configured",
         code="provider_not_configured",
-        message=f"No credential is configured for {provider.name} on this port. {remedy}",
+        message=f"No credential is configured for {provider.name} on this port. {remedy} port's `credential`.",
         retryable=False,
         details={"provider": provider.name, "port": port},
     )
@@ -258,18 +260,22 @@ def foreign_host() -> Refusal:
         status=403,
         type="permission_error",
         code="foreign_host",
-        message="This Host is not allowed here; the port's `allowed_hosts` can name it.",
+        message="This Host is not allowed here; the `allowed_hosts` of a port can name it.",
         retryable=False,
     )
 
 
-def foreign_origin() -> Refusal:
-    """The request comes from a web page that the settings do not allow (see `core.origin`)."""
+def foreign_origin(settable: bool = True) -> Refusal:
+    """The request comes from a web page that the settings do not allow (see `core.origin`).
+
+    :param settable: they could
+    """
+    remedy = "; the port's `allowed_origins` can name its origin" if settable else ""
     return Refusal(
         status=403,
         type="permission_error",
         code="foreign_origin",
-        message="Requests of this web page are not allowed here; the port's `allowed_origins` can name its origin.",
+        message=f"Requests of this web page are not allowed here{remedy}.",
         retryable=False,
     )
 

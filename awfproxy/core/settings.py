@@ -162,6 +162,8 @@ class Port(msgspec.Struct, frozen=True, kw_only=True):
     upstream: Upstream
     #: None: calls are refused with provider_not_configured, unless the port is `keyless`
     credential: Secret | None = None
+    #: the variable that is to hold it and is not set; None: there is none, or its name may be the key itself
+    credential_variable: str | None = None
     #: the upstream takes no credential at all (a generic port without `credential`): calls go on without one
     keyless: bool = False
     #: header that carries the credential; None: the provider's own

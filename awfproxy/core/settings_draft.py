@@ -1,9 +1,10 @@
 """What the parts of a file's reading share: the document, where each value is from, and the keys it names.
 
-Rules: a text that may be secret is never repeated; a credential is found by exactly one of `env`, `file`, `systemd`.
+Rules: a text that may be secret is never repeated, nor what looks like a key where a name belongs; a credential is
+found by exactly one of `env`, `file`, `systemd`.
 """
 
-from awfproxy.core.credentials import CredentialKind, ReadCredential
+from awfproxy.core.credentials import CredentialKind, ReadCredential, shown, variable_problem
 from awfproxy.core.secret import Secret
 from awfproxy.core.settings import KeyFile
 from awfproxy.core.toml_document import Document
@@ -30,6 +31,8 @@ class Draft:
     def find(self, path: Path, table: CredentialTable) -> tuple[str, Secret | None] | None:
         """The name of the variable, file or systemd credential, and what it holds (None: the variable is not set).
 
+        The name is for messages: in place of one that looks like a key, and under which nothing is, stand other words.
+
         :returns: None where it is wrong; the fault is noted.
         """
         given: list[tuple[CredentialKind, str]] = []
@@ -43,7 +46,12 @@ class Draft:
             self.document.fault(path, "must have exactly one of `env`, `file` and `systemd`")
             return None
         kind, name = given[0]
+        if kind == "env" and (problem := variable_problem(name)) is not None:
+            self.document.fault(path, problem)
+            return None
         found = self._read(kind, name)
+        if found is None:
+            name = shown(name)
         self.sources[".".join(path)] = f"{self.document.place(path)}, {_PLACES[kind]} {name}"
         if isinstance(found, str):
             self.document.fault(path, found)

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from awfproxy.core.credentials import ReadCredential
+from awfproxy.core.credentials import ReadCredential, shown
 from awfproxy.core.endpoints import Endpoint, Listeners
 from awfproxy.core.environment import Environment
 from awfproxy.core.ledger_url import ledger_in, parse_ledger
@@ -26,9 +26,10 @@ from awfproxy.core.settings_budgets import (
 )
 from awfproxy.core.settings_clients import clients_of
 from awfproxy.core.settings_draft import Draft
-from awfproxy.core.toml_document import Document, nearest
+from awfproxy.core.toml_document import Document
 from awfproxy.core.toml_lines import Path
 from awfproxy.core.toml_tables import CredentialTable, PortTable
+from awfproxy.core.toml_words import nearest
 from awfproxy.core.urls import parse_allowed_host, parse_allowed_origin, parse_upstream, webhook_origin
 
 #: Headers that cannot carry a credential: they frame the message, belong to one hop (RFC 9110 section 7.6.1), or are
@@ -130,7 +131,7 @@ class _Reading:
             return None
         listener = self._listener(at, table, provider)
         upstream = self._upstream(at, table, provider)
-        credential = self._credential(at, table, provider)
+        credential, variable = self._credential(at, table, provider)
         budget = port_budget_of(self.draft, (*at, "budget"), table.budget)
         clients = clients_of(self.draft, (*at, "clients"), table.clients, credential)
         features = features_of(self.draft, (*at, "features"), table.features)
@@ -147,6 +148,7 @@ class _Reading:
             provider=provider.name,
             upstream=upstream,
             credential=credential,
+            credential_variable=variable,
             keyless=provider.default_upstream is None and table.credential is None,
             credential_header=table.credential_header,
             include_usage=table.include_usage or provider.include_usage,
@@ -225,7 +227,7 @@ class _Reading:
         provider = PROVIDERS.get(table.provider)
         if provider is None:
             hint = nearest(table.provider, tuple(PROVIDERS))
-            self.document.fault((*at, "provider"), f"is `{table.provider}`, which is not a provider{hint}")
+            self.document.fault((*at, "provider"), f"is {shown(table.provider, '`')}, which is not a provider{hint}")
         return provider
 
     def _listener(self, at: Path, table: PortTable, provider: Provider) -> Endpoint | None:
@@ -255,24 +257,25 @@ class _Reading:
             return None
         return upstream
 
-    def _credential(self, at: Path, table: PortTable, provider: Provider) -> Secret | None:
+    def _credential(self, at: Path, table: PortTable, provider: Provider) -> tuple[Secret | None, str | None]:
+        """The credential, and the variable that should hold it where it does not."""
         path = (*at, "credential")
         if table.credential is None:
             if path not in self.document.given and provider.default_upstream is not None:
                 self.draft.warnings.append(
                     f"{self.document.place(at)}: `{'.'.join(at)}` has no `credential`; its calls will be refused."
                 )
-            return None
+            return None, None
         found = self.draft.find(path, table.credential)
         if found is None:
-            return None
+            return None, None
         name, credential = found
         if credential is None:
             self.draft.warnings.append(
                 f"{self.document.place(path)}: {name} is not set in the environment; the calls of"
                 f" `{'.'.join(at)}` will be refused."
             )
-        return credential
+        return credential, name if credential is None and name == table.credential.env else None
 
     def _check_header(self, at: Path, table: PortTable) -> None:
         name = table.credential_header

@@ -4,17 +4,17 @@ Rules: every fault of the text is told at once, each with file, line, key and re
 valid one.  What is right beside a fault is read all the same, so that its own faults are found in the same pass.
 """
 
-import difflib
 import math
 import re
 import tomllib
 from collections.abc import Iterator
-from typing import Any, Generic, Literal, TypeGuard, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeGuard, TypeVar, get_args, get_origin
 
 import msgspec
 
 from awfproxy.core.toml_lines import Path, line_of, lines_of_keys
 from awfproxy.core.toml_tables import FileTable, PortTable, ServiceTable, Table
+from awfproxy.core.toml_words import no_setting, syntax, wrong_value
 
 _T = TypeVar("_T", bound=Table)
 _Whole = TypeVar("_Whole", bound=Table)
@@ -70,7 +70,7 @@ class TomlDocument(Generic[_Whole]):
         place = self._at(int(found[1]) if found else None)
         what = message[: found.start()] if found else message
         self.readable = False
-        self.faults.append((0, f"{place}: this is not valid TOML: {what[:1].lower()}{what[1:]}."))
+        self.faults.append((0, f"{place}: this is not valid TOML: {syntax(what)}."))
 
     def _at(self, line: int | None) -> str:
         return f"{self.name}:{line}" if line and not self._one_line else self.name
@@ -85,7 +85,7 @@ class TomlDocument(Generic[_Whole]):
             path, wanted = (*at, key), types.get(key)
             self.given.add(path)
             if wanted is None:
-                self.fault(path, f"is not a setting{nearest(key, tuple(types))}")
+                self.fault(path, no_setting(key, tuple(types)))
             elif _is_table(wanted):
                 if self._is_dict(value, path):
                     yield key, self._table(path, value, wanted)
@@ -98,7 +98,7 @@ class TomlDocument(Generic[_Whole]):
                 try:
                     yield key, msgspec.convert(value, wanted)
                 except msgspec.ValidationError as error:
-                    self.fault(path, _plain(str(error), value, _choices(wanted)))
+                    self.fault(path, wrong_value(key, value, wanted, str(error)))
 
     def _named(self, at: Path, given: dict[str, Any], kind: type[_T]) -> Iterator[tuple[str, _T]]:
         """Tables whose names are the file's own."""
@@ -132,51 +132,5 @@ class Document(TomlDocument[FileTable]):
         return self.tables.ports
 
 
-def nearest(name: str, valid: tuple[str, ...]) -> str:
-    """`; did you mean ...?` where something is near, else the whole list.
-
-    Of names that begin as the given one does, the first: it was not written to its end.
-    """
-    if near := difflib.get_close_matches(name, valid):
-        begun = [each for each in valid if each in near and each.startswith(name)]
-        return f"; did you mean `{(begun or near)[0]}`?"
-    return f"; valid are {', '.join(f'`{one}`' for one in sorted(valid))}"
-
-
 def _is_table(kind: Any) -> TypeGuard[type[Table]]:
     return isinstance(kind, type) and issubclass(kind, Table)
-
-
-def _choices(kind: Any) -> tuple[object, ...]:
-    """The values of a Literal type, also of an optional one."""
-    if get_origin(kind) is Literal:
-        return get_args(kind)
-    return next((get_args(part) for part in get_args(kind) if get_origin(part) is Literal), ())
-
-
-#: msgspec's names of types in the words of someone who writes TOML; `null` cannot be written.
-_WORDS = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "an array",
-    "object": "a table",
-}
-
-
-def _plain(message: str, value: object, choices: tuple[object, ...]) -> str:
-    """msgspec's message, in the words of someone who writes TOML; `choices` are those of a Literal type."""
-    message, _, where = message.partition(" - at `$")
-    if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
-        return f"has the unknown member `{unknown[1]}`; valid are `env`, `file` and `systemd`"
-    if message.startswith("Invalid enum value"):
-        return f"cannot be `{value}`{nearest(str(value), tuple(str(choice) for choice in choices))}"
-    message = message.replace("Expected", "expected").replace("`str` of length >= 1", "a text that is not empty")
-    message = re.sub(r"`([a-z |]+)`", lambda found: _types(found[1]), message)
-    inner = f" (at `{where.rstrip('`')}`)" if where else ""
-    return f"is wrong: {message}{inner}"
-
-
-def _types(names: str) -> str:
-    return " or ".join(_WORDS.get(name, name) for name in names.split(" | ") if name != "null")

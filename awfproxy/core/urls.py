@@ -11,6 +11,7 @@ import re
 from typing import Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from awfproxy.core.credentials import looks_like_key
 from awfproxy.core.secret import Secret, SecretError
 from awfproxy.core.settings import Proxy, Upstream
 
@@ -36,7 +37,7 @@ def parse_upstream(text: str) -> Upstream | str:
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         return "has characters that no URL has (names outside ASCII are written in punycode)"
     if "://" not in text:
-        return f"has no scheme; write `https://{text.lstrip('/')}`"
+        return f"has no scheme; write `https://{'HOST' if looks_like_key(text) else text.lstrip('/')}`"
     if "?" in text or "#" in text:
         return "has a query or a fragment, which cannot be put before other paths"
     try:

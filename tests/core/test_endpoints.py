@@ -70,6 +70,22 @@ def test_twisted_understands_what_comes_out(text: str) -> None:
         ("ssl:443:sslmethod=TLSv1_METHOD", "unknown part `sslmethod`"),
         ("ssl:443:k:c:m", "unnamed part `m`"),
         ("haproxy:tcp", "no port number"),
+        ("127.0.0.1:3870", "write `tcp:3870:interface=127.0.0.1`"),
+        ("127.0.0.1", "write `tcp:10000:interface=127.0.0.1`"),
+        ("0.0.0.0:3870", "write `tcp:3870:interface=0.0.0.0`"),
+        ("*:3870", "write `tcp:3870:interface=0.0.0.0`"),
+        (":3870", "write `tcp:3870`"),
+        ("[::1]:3870", r"write `tcp:3870:interface=\:\:1`"),
+        ("::1", r"write `tcp:10000:interface=\:\:1`"),
+        ("localhost:http", "write `tcp:10000:interface=127.0.0.1`"),
+        ("/run/x.sock", "write `unix:/run/x.sock`"),
+        ("localhost:3870", "write `tcp:3870:interface=127.0.0.1`"),
+        ("llm.example.org:3870", "write `tcp:3870`"),
+        ("http:3870", "write `tcp:3870`"),
+        ("http://127.0.0.1:3870/v1", "write `tcp:3870:interface=127.0.0.1`"),
+        ("https:443", "write `ssl:443:privateKey=/etc/awfproxy/key.pem:certKey=/etc/awfproxy/chain.pem`"),
+        ("HTTPS://localhost", "chain.pem:interface=127.0.0.1`"),
+        ("haproxy:127.0.0.1:3870", "write `tcp:3870:interface=127.0.0.1`"),
         ("stdio:", "nobody can connect to"),
     ],
 )
@@ -78,6 +94,20 @@ def test_names_the_mistake(text: str, words: str) -> None:
     problem = parse_endpoint(text)
     assert isinstance(problem, str)
     assert words in problem
+
+
+@given(
+    st.sampled_from(["", "http:", "http://", "https://"]),
+    st.sampled_from(["localhost", "127.0.0.1", "[::1]", "*", "a.example"]) | st.ip_addresses(v=4).map(str),
+    st.sampled_from(["", "/", "/v1", ":x"]) | st.integers(0, 65535).map(":{}".format),
+)
+def test_what_is_to_be_written_for_an_address_is_right(scheme: str, host: str, rest: str) -> None:
+    """Who does as told is not told again."""
+    problem = parse_endpoint(scheme + host + rest)
+    assert isinstance(problem, str)
+    endpoint = parsed(problem.split("`")[1])
+    assert endpoint.kind == ("ssl" if scheme == "https://" else "tcp")
+    assert endpoint.warning is None
 
 
 def test_other_kinds_pass_with_a_warning() -> None:

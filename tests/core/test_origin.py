@@ -130,6 +130,17 @@ def test_origins(headers: list[tuple[bytes, bytes]], passes: bool) -> None:
         assert (refusal.status, refusal.code) == (403, "foreign_origin")
 
 
+def test_only_what_can_be_allowed_is_called_so() -> None:
+    """The admin listener has no setting for origins; it has the hosts of the ports."""
+    request = head((b"Host", b"localhost"), (b"Origin", b"https://ours.example"))
+    of_port, of_admin = foreign(request, NONE, NONE), foreign(request, NONE, None)
+    assert of_port is not None and of_admin is not None
+    assert "`allowed_origins`" in of_port.message
+    assert of_admin.message == "Requests of this web page are not allowed here."
+    host = foreign(head((b"Host", b"evil.example")), NONE, None)
+    assert host is not None and "the `allowed_hosts` of a port" in host.message
+
+
 def test_an_allowed_origin_does_not_allow_a_foreign_host() -> None:
     """Both rules hold: a rebound name is not one of ours because the page's origin is."""
     request = head((b"Host", b"evil.example"), (b"Origin", b"https://ours.example"))

@@ -172,9 +172,11 @@ def test_busy_says_when_to_come_back() -> None:
 
 
 def test_not_configured_names_the_remedy() -> None:
-    """Which variables would do, and which port it is."""
+    """The variable that the settings name, none that they do not; and which port it is."""
     refusal = refusals.provider_not_configured(PROVIDERS["copilot"], "agents")
-    assert "COPILOT_GITHUB_TOKEN or COPILOT_API_KEY" in refusal.message
+    assert refusal.message.endswith(" Set the port's `credential`.")
+    named = refusals.provider_not_configured(PROVIDERS["copilot"], "agents", "MY_KEY")
+    assert named.message.endswith(" Start with MY_KEY set, or change the port's `credential`.")
     assert refusal.details == {"provider": "copilot", "port": "agents"}
 
 
@@ -217,7 +219,7 @@ def answering() -> Callable[[Refusal, ErrorShape], Any]:
 def test_openai_sdk_reads_it(answering: Callable[[Refusal, ErrorShape], Any]) -> None:
     """The official SDK raises its error of this status, with our words and id."""
     openai = pytest.importorskip("openai")
-    http = answering(refusals.provider_not_configured(PROVIDERS["openai"], "main"), "openai")
+    http = answering(refusals.provider_not_configured(PROVIDERS["openai"], "main", "OPENAI_API_KEY"), "openai")
     sdk = openai.OpenAI(api_key="x", base_url="http://localhost", http_client=http)
     with sdk, pytest.raises(openai.PermissionDeniedError) as caught:
         sdk.chat.completions.create(model="m", messages=[])
@@ -230,7 +232,7 @@ def test_openai_sdk_reads_it(answering: Callable[[Refusal, ErrorShape], Any]) ->
 def test_anthropic_sdk_reads_it(answering: Callable[[Refusal, ErrorShape], Any]) -> None:
     """The official SDK raises its error of this status, with our words and id."""
     anthropic = pytest.importorskip("anthropic")
-    http = answering(refusals.provider_not_configured(PROVIDERS["anthropic"], "main"), "anthropic")
+    http = answering(refusals.provider_not_configured(PROVIDERS["anthropic"], "main", "ANTHROPIC_API_KEY"), "anthropic")
     sdk = anthropic.Anthropic(api_key="x", base_url="http://localhost", http_client=http)
     with sdk, pytest.raises(anthropic.PermissionDeniedError) as caught:
         sdk.messages.create(model="m", messages=[], max_tokens=1)

@@ -3,7 +3,7 @@
 import pytest
 
 from awfproxy.core.budgets import Budget
-from awfproxy.core.credentials import CredentialKind
+from awfproxy.core.credentials import NOT_REPEATED, CredentialKind
 from awfproxy.core.providers import PROVIDERS
 from awfproxy.core.rates import RateLimits
 from awfproxy.core.secret import Secret
@@ -20,6 +20,7 @@ from awfproxy.core.settings import (
 )
 from awfproxy.core.settings_environment import from_environment
 from awfproxy.core.settings_file import from_file
+from awfproxy.report.effective import effective
 
 HOME = {"HOME": "/home/me"}
 KEY = Secret("sk-the-key")
@@ -314,12 +315,14 @@ def test_keys_and_targets_of_the_environment_do_not_count_beside_a_file() -> Non
 
 def test_a_port_without_credential_is_kept_and_warned_about() -> None:
     """Its calls are answered 403, so that an agent learns what is missing."""
-    for text in (SMALL, SMALL.replace("credential", "#")):
+    for text, variable in ((SMALL, "KEY"), (SMALL.replace("credential", "#"), None)):
         settings = of_file(text)
+        assert only(settings).credential_variable == variable
         assert only(settings).credential is None
         assert not only(settings).keyless
         assert len(settings.warnings) == 1
         assert "will be refused" in settings.warnings[0]
+        assert "credential_variable" not in effective(settings, "pretty"), "it is no key of the file"
 
 
 def test_a_generic_port_may_go_without() -> None:
@@ -361,7 +364,7 @@ def test_what_a_port_gets_wrong_is_told(line: str, words: str) -> None:
         ('{ systemd = "other" }', "names `other`, which cannot be read"),
         ("{}", "exactly one of"),
         ('{ env = "A", file = "good" }', "exactly one of"),
-        ('"sk-inline"', "expected a table, got a text"),
+        ('"sk-inline"', "must be a table; write `{ file = PATH }`"),
     ],
 )
 def test_a_credential_that_is_not_there_is_an_error(credential: str, words: str) -> None:
@@ -370,6 +373,48 @@ def test_a_credential_that_is_not_there_is_an_error(credential: str, words: str)
     assert line.startswith("a.toml:3: `ports.a.credential` ")
     assert words in line
     assert "sk-inline" not in line
+
+
+#: Wherever a credential can stand, in the place of %s.
+PLACES = [
+    '[ports.a]\nprovider = "openai"\ncredential = %s',
+    '[ports.a]\nprovider = "openai"\ncredential = { file = "good" }\n[ports.a.clients.c]\nkey = %s',
+    '[ports.a]\nprovider = "openai"\ncredential = { file = "good" }\n[ports.a.budget]\nwebhook = %s',
+    '[ports.a]\nprovider = "openai"\ncredential = { file = "good" }\n[service]\nledger = %s',
+]
+
+
+@pytest.mark.parametrize("text", PLACES)
+def test_a_key_in_the_place_of_a_variable_is_told_and_not_repeated(text: str) -> None:
+    """Nobody could have set it, so that it is a mistake for sure."""
+    (line,) = refused(text % '{ env = "sk-PASTEDKEY" }')
+    assert "is no name of a variable; if it is the key itself" in line
+    assert "PASTED" not in line
+
+
+def test_a_key_that_could_be_a_variable_is_not_repeated() -> None:
+    """Keys of some makers have letters, digits and `_` only; it stands in the note and in the source of the setting."""
+    settings = of_file(PLACES[0] % '{ env = "ghp_PASTEDKEY" }')
+    assert NOT_REPEATED in settings.warnings[0] and NOT_REPEATED in settings.sources["ports.a.credential"]
+    assert only(settings).credential_variable is None
+    assert "PASTED" not in repr(settings) + effective(settings, "pretty") + effective(settings, "json")
+    for text in PLACES[1:]:
+        (line,) = refused(text % '{ env = "ghp_PASTEDKEY" }')
+        assert line.endswith(f"names the variable {NOT_REPEATED}, which is not set.")
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('provider = "sk-PASTEDKEY"', f"is {NOT_REPEATED}, which is not a provider; valid are"),
+        ('provider = "generic"\nlisten = "tcp:1"\nupstream = "sk-PASTEDKEY"', "has no scheme; write `https://HOST`"),
+    ],
+)
+def test_a_key_in_the_place_of_something_else_is_not_repeated(lines: str, words: str) -> None:
+    """What is valid is said."""
+    (line,) = refused(f"[ports.a]\n{lines}")
+    assert "PASTED" not in line
+    assert words in line
 
 
 def test_listeners_clash_also_with_the_admin_listener() -> None:

@@ -64,7 +64,7 @@ def test_a_user_has_one_place_for_its_limits() -> None:
     ("text", "place", "words"),
     [
         ("[ports.p.clients.ci]", "a.toml:1: `ports.p.clients.ci` ", "has no `key`"),
-        ('[ports.p.clients.ci]\nkey = "sk-inline"', "a.toml:2: `ports.p.clients.ci.key` ", "expected a table"),
+        ('[ports.p.clients.ci]\nkey = "sk-inline"', "a.toml:2: `ports.p.clients.ci.key` ", "must be a table"),
         ("[ports.p.clients.ci]\nkey = {}", "a.toml:2: `ports.p.clients.ci.key` ", "exactly one of"),
         ('[ports.p.clients.ci]\nkey = { env = "K" }', "a.toml:2: `ports.p.clients.ci.key` ", "K, which is not set"),
         (key("ci", "sk-inline"), "a.toml:2: `ports.p.clients.ci.key` ", f"shorter than {CLIENT_KEY_MIN} bytes"),

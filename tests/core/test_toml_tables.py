@@ -21,7 +21,7 @@ from awfproxy.core.toml_tables import (
 #: a table, the settings made of it, and which of those are no keys of it
 PAIRS = [
     (ServiceTable, Service, set()),
-    (PortTable, Port, {"name", "keyless", "proxy"}),
+    (PortTable, Port, {"name", "keyless", "credential_variable", "proxy"}),
     (LimitsTable, RateLimits, set()),
     (BudgetTable, Budget, set()),
     (PortBudgetTable, PortBudget, {"webhook_proxy"}),
