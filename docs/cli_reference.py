@@ -12,7 +12,8 @@ Made from `awf --help` by `make docs`; do not edit.
 
 Figures go to standard output, remarks to standard error. Exit codes: 0 fine; 1 nothing found, or what was checked is
 not right, or the output could not be written; 2 the command was not understood, or a file that an option names
-cannot be used. `awf health` and `awf service` ask the running proxy; no other subcommand needs it.
+cannot be used. A reader that leaves early (`awf ... | head`) changes nothing of it. `awf health` and `awf service` ask
+the running proxy; no other subcommand needs it.
 
 The shell completes subcommands, options and files if it is told to, in bash by a line in `~/.bashrc`, in zsh and fish
 with `zsh_source` and `fish_source` where they read theirs:

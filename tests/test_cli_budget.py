@@ -111,6 +111,14 @@ def test_set_and_unset(home: Path) -> None:
     assert not [each for each in fourth["settings"].values() if each["source"].startswith("stored")]
 
 
+def test_an_unset_that_leaves_caps_that_do_not_fit_says_what_to_unset(home: Path) -> None:
+    """There is nothing to give to it."""
+    shown(home, "set", "--soft-cap-tokens", "1", "--hard-cap-tokens", "2")
+    result = run(home, "unset", "openai", "soft_cap_tokens")
+    assert result.exit_code == 2
+    assert "; unset both" in result.stderr
+
+
 def test_a_set_of_a_user_or_a_feature(home: Path) -> None:
     """Is of that alone."""
     shown(home, "set", "--user", "ci", "--enabled", "--hard-cap-tokens", "300000")
@@ -277,6 +285,16 @@ def test_a_socket_that_is_left_of_a_killed_service(home: Path) -> None:
     connection.close()
 
 
+def test_whose_ledger_it_is_is_told_where_no_service_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error, and once: in another folder, without the file, it is one that nobody uses."""
+    note = f"note: no service runs with the state folder {home / 'state'}; this is its stored ledger.\n"
+    assert run(home, "show").stderr == run(home, "set", "openai", "--enabled").stderr == note
+    monkeypatch.chdir(home)
+    elsewhere = {"AWFPROXY_CONFIG": "", "HOME": str(home), "XDG_STATE_HOME": "", "OPENAI_API_KEY": "x" * 20}
+    found = run(home, "set", "openai", "--enabled", **elsewhere)
+    assert f"{home}/.local/state/awfproxy" in found.stderr and found.stderr.count("note: no service runs") == 1
+
+
 async def awf(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A process of its own, which knows of the service what is on disk."""
     env = {"PATH": os.environ["PATH"], "AWFPROXY_CONFIG": str(home / "a.toml")}
@@ -305,7 +323,7 @@ async def test_on_a_running_service_all_goes_through_its_socket(home: Path) -> N
         done = await awf(home, "set", "openai", "--feature", "a/b", "--enabled")
         assert (done.returncode, "does not list the feature a/b" in done.stderr) == (2, True)
         done = await awf(home, "show")
-        assert (done.returncode, "2026-03-01" in done.stdout) == (0, True)
+        assert (done.returncode, "2026-03-01" in done.stdout, done.stderr) == (0, True, "")
         done = await awf(home, "check", "openai", "--estimate", "4001", "--format", "json")
         assert (done.returncode, json.loads(done.stdout)["reason"]) == (1, "estimated-exceeds-cap")
         done = await awf(home, "breakdown", "--by", "model")

@@ -275,6 +275,20 @@ def test_release_gives_back_what_no_record_shows(home: Home) -> None:
     assert "Nothing is lost." in home.run("verify", "--release").stdout
 
 
+def test_what_a_killed_process_had_reserved_is_not_nothing(home: Home) -> None:
+    """Nobody has settled it yet: it is told, with what has to be done first."""
+    write(home.current, NEW)
+    home.fill(*NEW)
+    killed = Holder(INSTANCE, 1)
+    with home.ledger() as ledger:
+        ledger.borrow(killed, Held(window(), 0, 0, 0), cap=10_000, need=700, most=0, now=NOON, expires_at=NOON + 9)
+        ledger.heartbeat(killed, [Held(window(), 700, 0, 634)], NOON, NOON + 9)
+    found = home.run("verify", "--release").stdout
+    assert "openai: 634 tokens are reserved, and not lost yet." in found and "start it and stop it" in found
+    assert "Nothing is lost" not in found
+    assert home.verify("--release")["reserved"] == [{"budget": "openai", "reserved": 634}]
+
+
 def test_release_waits_for_processes_and_for_the_journal(home: Home) -> None:
     """While a piece is held, or rows are missing, rows do not show all that was used."""
     write(home.current, NEW)

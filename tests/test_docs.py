@@ -207,7 +207,7 @@ def test_every_bound_is_in_the_table() -> None:
 def refusals_of_the_server() -> Iterator[Refusal]:
     """One of each refusal that the server makes."""
     arguments: dict[str, Any] = {"provider": PROVIDERS["openai"], "port": "", "limit": 1, "code": "", "message": ""}
-    arguments["presented"] = True
+    arguments |= {"presented": True, "variable": None}
     for path in (ROOT / "awfproxy" / "server").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "refusals":

@@ -165,17 +165,23 @@ class Released(msgspec.Struct, frozen=True):
     released: list[Release]
     #: windows that processes still hold pieces of, so that rows do not show all that was used
     held: list[Window]
+    #: of windows that have lost nothing, what is reserved in them: by processes that run, or that were killed and that
+    #: nobody has settled yet
+    reserved: list[tuple[Window, int]] = []
 
 
 def release(ledger: Ledger, now: float) -> Released:
     """Give back the lost tokens that no row shows; every journal must be in the ledger to its end."""
-    released, held = [], []
+    released, held, reserved = [], [], []
     for window in ledger.windows(now):
         standing = ledger.window(window, now)
-        if standing is None or not standing.lost:
+        if standing is None:
             continue
-        if standing.holders:
+        if not standing.lost:
+            if standing.reserved:
+                reserved.append((window, standing.reserved))
+        elif standing.holders:
             held.append(window)
         elif (done := ledger.release_lost(window)) is not None:
             released.append(done)
-    return Released(released, held)
+    return Released(released, held, reserved)

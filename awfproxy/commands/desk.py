@@ -5,6 +5,7 @@ Rules:
   last seen stored of budgets, and nothing else.
 - Who writes the ledger of a stopped service has its lock, so that it does not start meanwhile; gives back to the ledger
   what that lost of stored budgets; and keeps what is stored then, as the service does.
+- Whoever asks while no service runs is told whose ledger it is.
 - A file that root makes is given to the owner of its folder, or the service could not use it.
 """
 
@@ -68,6 +69,9 @@ def open_desk(config: str | None, environ: Mapping[str, str], *, writes: bool = 
             yield service
             return
         settings = load(config, environ)
+        # a command in another folder, without the file that the service has, asks a ledger that nobody uses
+        folder = visible(settings.service.state_dir)
+        click.echo(f"note: no service runs with the state folder {folder}; this is its stored ledger.", err=True)
     except SettingsError as error:
         unusable(map(visible, error.lines), config)
     with open_ledger(settings, writes=writes) as ledger:

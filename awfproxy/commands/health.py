@@ -43,12 +43,14 @@ def health(url: str | None, config: str | None, strict: bool) -> None:
     Exits 0 if it does, 1 if it does not (yet, or any more) or nobody answers. Why it is degraded is told on standard
     error.
     """
+    from awfproxy.report.escaping import write_out
+
     try:
         page = _asked(_by_url(url) if url is not None else _by_configuration(config))
     except (OSError, http.client.HTTPException) as error:
         _unwell(f"The proxy does not answer: {getattr(error, 'strerror', None) or error or type(error).__name__}.")
     state, reasons = page.get("state"), page.get("reasons")
-    click.echo(f"{_visible(str(state))}{' and degraded' if reasons else ''}")
+    write_out([f"{_visible(str(state))}{' and degraded' if reasons else ''}\n"])
     if isinstance(reasons, dict):
         for name, reason in reasons.items():
             click.echo(_visible(f"{name}: {reason}"), err=True)
@@ -105,6 +107,8 @@ class _UnixConnection(http.client.HTTPConnection):
 def _asked(connection: http.client.HTTPConnection) -> dict[str, Any]:
     import msgspec
 
+    from awfproxy.core.undecodable import UNDECODABLE
+
     try:
         connection.request("GET", "/health", headers={"Connection": "close"})
         answer = connection.getresponse()
@@ -113,7 +117,7 @@ def _asked(connection: http.client.HTTPConnection) -> dict[str, Any]:
         connection.close()
     try:
         page: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         page = {}
     if answer.status != 200 or "state" not in page:
         raise http.client.HTTPException(f"what answers with status {answer.status} is no awfproxy")

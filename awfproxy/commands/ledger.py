@@ -67,13 +67,15 @@ def verify(
 
     Tokens that were reserved by a process when it died count as used ("lost"), because nobody knows what those calls
     used. --release gives back what no record shows of them, where nothing differs and no process holds a piece of the
-    budget: stop the service first, on all hosts that share the ledger.
+    budget: stop the service first, on all hosts that share the ledger. What a killed process had reserved is lost only
+    once the service has started again; until then it is told as reserved.
     """
     import time
 
     from awfproxy.commands import comparison, ledger_tables
     from awfproxy.commands.desk import open_ledger
     from awfproxy.commands.service_socket import running_service
+    from awfproxy.report.escaping import write_out
 
     with _failing():
         settings = _settings(config)
@@ -91,7 +93,7 @@ def verify(
                 found = comparison.verify(journal, opened, first, end, runs=runs, read=read)
             _remarks(journal)
             freed = comparison.release(opened, time.time()) if release and not found.total else None
-    click.echo(ledger_tables.verified(found, freed, form), nl=False)
+    write_out([ledger_tables.verified(found, freed, form)])
     if release and freed is None:
         click.echo("Nothing was released, as the ledger is not what the journal says.", err=True)
     if found.total or (freed is not None and freed.held):

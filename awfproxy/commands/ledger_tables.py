@@ -24,6 +24,11 @@ _COLUMNS = (
     Column("fields"),
 )
 
+#: what of a killed process is still to be told from a running one's
+_KILLED = (
+    "What a killed process had is settled when the service starts the next time: start it and stop it, then release."
+)
+
 
 def verified(found: Verified, freed: Released | None, form: str) -> str:
     """The differences, and what was given back.
@@ -51,10 +56,14 @@ def _pretty(found: Verified, freed: Released | None) -> str:
             for each in freed.released
         ]
         parts += [
-            f"{titled(window.scope)}: not released, as running processes hold pieces of it; stop them first.\n"
+            f"{titled(window.scope)}: not released, as processes hold pieces of it; stop them first. {_KILLED}\n"
             for window in freed.held
         ]
-        if not freed.released and not freed.held:
+        parts += [
+            f"{titled(window.scope)}: {_amount(amount, window)} are reserved, and not lost yet. {_KILLED}\n"
+            for window, amount in freed.reserved
+        ]
+        if not freed.released and not freed.held and not freed.reserved:
             parts.append("Nothing is lost.\n")
     return "".join(parts)
 
@@ -67,6 +76,10 @@ def _released(release: Release) -> dict[str, float]:
     if release.window.measure == "usd":
         return {"released_usd": dollars(release.released), "used_usd": dollars(release.shown)}
     return {"released": release.released, "used": release.shown}
+
+
+def _reserved(amount: int, window: Window) -> dict[str, float]:
+    return {"reserved_usd": dollars(amount)} if window.measure == "usd" else {"reserved": amount}
 
 
 def _cells(difference: Difference) -> tuple[str, ...]:
@@ -104,6 +117,9 @@ def _json(found: Verified, freed: Released | None) -> str:
             for each in freed.released
         ]
         body["held"] = [titled(window.scope) for window in freed.held]
+        body["reserved"] = [
+            {"budget": titled(window.scope), **_reserved(amount, window)} for window, amount in freed.reserved
+        ]
     return json.dumps(body, indent=2, ensure_ascii=True) + "\n"
 
 

@@ -162,7 +162,10 @@ def paths_or_logs(paths: Sequence[str], config: str | None, environ: Mapping[str
     except SettingsError as error:
         unusable(map(shown, error.lines), config)
     if not os.path.isdir(found):
-        refuse([f"There is no folder {found}; name the files or folders to read."])
+        remedy = "name the files or folders to read"
+        if config is None and not environ.get("AWFPROXY_CONFIG"):
+            remedy += ", or the configuration file: --config FILE, or export AWFPROXY_CONFIG=FILE"
+        refuse([f"There is no folder {found}; {remedy}."])
     return (found,)
 
 
@@ -210,9 +213,14 @@ def keep_sources(target: str | None, read: Iterable[str | None]) -> None:
 
 
 def remark(lines: Iterable[str]) -> None:
-    """Sentences to standard error."""
-    for line in lines:
-        click.echo(shown(line), err=True)
+    """Sentences to standard error; that nobody reads it does not change how the command ends."""
+    from awfproxy.report.output import without_reader
+
+    try:
+        for line in lines:
+            click.echo(shown(line), err=True)
+    except BrokenPipeError:
+        without_reader(sys.stderr)
 
 
 def refuse(lines: Iterable[str]) -> NoReturn:

@@ -36,11 +36,15 @@ def reload(config: str | None) -> None:
     """Have the service read its configuration and keys again, as SIGHUP does, and say what became of it.
 
     Exits 0 if it is in effect: then calls that begin have it, and running ones end as they began. What takes a restart
-    is named. Exits 1 if it is refused, with every fault: then nothing has changed.
+    is named, and on standard error what may not be as it is meant, like a key whose variable is not set. Exits 1 if it
+    is refused, with every fault: then nothing has changed.
     """
     with _running(config) as running:
-        for line in running.reload():
-            click.echo(_visible(line))
+        reloaded = running.reload()
+    for line in reloaded.lines:
+        click.echo(_visible(line))
+    for note in reloaded.notes:
+        click.echo(f"note: {_visible(note)}", err=True)
 
 
 @service.command()

@@ -17,6 +17,7 @@ import msgspec
 
 from awfproxy.commands.failure import CommandFailed
 from awfproxy.core.budgets import Fault
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.ledger.budget_desk import Division, Refused, Statement, Statements
 
 #: in the state folder
@@ -37,8 +38,13 @@ class _Answer(msgspec.Struct):
     error: _Error
 
 
-class _Reloaded(msgspec.Struct):
+class Reloaded(msgspec.Struct):
+    """What a service did that was asked to read its configuration again; whole sentences."""
+
+    #: what is in effect now, and what takes a restart
     lines: list[str] = []
+    #: what may not be as it is wanted
+    notes: list[str] = []
 
 
 class _Connection(http.client.HTTPConnection):
@@ -78,14 +84,14 @@ class ServiceSocket:
         found = self._ask("GET", f"/breakdown/{_escaped(port)}")
         return found if isinstance(found, Refused) else msgspec.json.decode(found, type=Division)
 
-    def reload(self) -> list[str]:
-        """Have the service take its configuration over; what was done, as whole sentences.
+    def reload(self) -> Reloaded:
+        """Have the service take its configuration over.
 
         :raises CommandFailed: it was refused, or the service does not answer; with a line for each reason
         """
         found = self._ask("POST", "/reload")
         assert not isinstance(found, Refused), "no budget is asked for"
-        return msgspec.json.decode(found, type=_Reloaded).lines
+        return msgspec.json.decode(found, type=Reloaded)
 
     def drain(self) -> None:
         """Have the service drain and end.
@@ -112,7 +118,7 @@ class ServiceSocket:
             return data
         try:
             said = msgspec.json.decode(data, type=_Answer).error
-        except msgspec.MsgspecError:
+        except UNDECODABLE:
             said = _Error(message=f"The running service answered {answer.status}.")
         if said.type in ("unknown_budget", "invalid_budget"):
             return msgspec.convert(said, Refused, from_attributes=True)

@@ -233,7 +233,7 @@ class BudgetDesk:
             kept = {name: value for name, value in before.items() if fault(name, value) is None}
             after = changed(kept)
             # Where fields go away, those that stay are what is given: they may not fit to what the settings say.
-            found = merge(stored(kept, base), given) if given else merge(base, after)
+            found = merge(stored(kept, base), given) if given else merge(base, after, "unset both")
             return found if isinstance(found, list) else after
 
         found = self._ledger.set_setting(scope, dict(given), self._who, self._now, merged)

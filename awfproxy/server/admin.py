@@ -214,7 +214,7 @@ def open_admin(
         health,
         exposition,
         reflect,
-        lambda head: foreign(head, hosts(), frozenset()),
+        lambda head: foreign(head, hosts(), None),
         lambda render: deferToThreadPool(reactor, reactor.getThreadPool(), render),
         fresh,
     )

@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from awfproxy.core.undecodable import UNDECODABLE
 from awfproxy.ledger.budget_desk import BudgetDesk, Refused, Statement, titled
 from awfproxy.ledger.errors import LedgerUnavailable
 from awfproxy.ledger.interface import Ledger
@@ -103,7 +104,7 @@ class AdminSocketPages(Resource):
         if method == "PUT":
             try:
                 fields = msgspec.json.decode(request.content.getvalue(), type=dict[str, Any])
-            except msgspec.MsgspecError:
+            except UNDECODABLE:
                 return _error(request, 400, "bad_request", 'The body must be a JSON object like {"enabled": true}.')
             return self._on_desk(request, who, lambda desk: desk.set(fields, **named), f"set {_options(fields)}")
         if method == "DELETE":

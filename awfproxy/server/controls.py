@@ -21,6 +21,8 @@ class Reloaded(msgspec.Struct, frozen=True):
     done: bool
     #: whole sentences: why not, or what needs a restart
     lines: list[str] = []
+    #: whole sentences: what is in effect and may not be what is wanted (`Settings.warnings`), of what is new
+    notes: list[str] = []
 
 
 class Controls(Protocol):

@@ -3,6 +3,7 @@
 Rules:
 - A file is looked at every `LOOK_SECONDS`, by its identity (inode, size, times), beside the reactor.  It is read once
   it has stayed the same from one look to the next: who writes it in place is not read in the middle.
+- That another key is in use is told in the log, with its place.
 - A key that cannot be used (no file, an empty one, one that is malformed or somebody else's) leaves the one before in
   its place.  That is told once in the log, and in `/health` for as long as it is so; of the key itself nothing is said.
 - A file that this process could never read (its starter may have had more rights) is not looked after, which is told
@@ -131,7 +132,10 @@ class KeyWatch:
                 self._trouble(place, problems[place])
             elif self._found.get(place) == key:
                 del self._found[place]
-                self._well(place)
+                if self._troubles.pop(place, None) is None:
+                    log.info("`{place}`: the key in its file is another one, and is in use", place=".".join(place))
+                else:
+                    log.info("`{place}` is well again, with another key", place=".".join(place))
 
     def failed(self) -> None:
         """They are tried again when they become others."""

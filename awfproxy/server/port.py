@@ -139,7 +139,7 @@ class Port:
         if route.upstream_target is None:
             return refusals.bad_target()
         if not self._armed:
-            return refusals.provider_not_configured(self.provider, self.name)
+            return refusals.provider_not_configured(self.provider, self.name, self.settings.credential_variable)
         if head.content_length is not None and head.content_length > self.settings.max_request_body:
             return refusals.body_too_large(self.settings.max_request_body)
         return None

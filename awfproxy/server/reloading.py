@@ -36,6 +36,10 @@ from awfproxy.server.sockets import ListenError
 txaio.use_twisted()
 log = txaio.make_logger()
 
+#: for a key that is in no variable: whoever sets it now, in a shell or a unit, still finds it unset
+NO_NEW_VARIABLES: Final = (
+    "A running service gets no new variables: restart it with them, or write the key into a file, which is read again."
+)
 _FAILED: Final = "It could not be done, which is a defect; see the log."
 STOPPING: Final = "The service is stopping."
 
@@ -165,10 +169,10 @@ class Reloading:
         lines = told(found, wanted.sources)
         for line in lines:
             log.info("reload: {line}", line=line)
-        for warning in wanted.warnings:
-            if warning not in before.warnings:
-                log.warn("{warning}", warning=warning)
-        return Reloaded(True, lines)
+        notes = _notes(before, wanted)
+        for note in notes:
+            log.warn("{note}", note=note)
+        return Reloaded(True, lines, notes)
 
     def _refused(self, lines: list[str]) -> Reloaded:
         self._faults = len(lines)
@@ -191,6 +195,20 @@ class Reloading:
             log.failure("other keys could not be taken over")
             return
         self.keys.taken(found, problems)
+
+
+def _notes(before: Settings, wanted: Settings) -> list[str]:
+    """The warnings that were not there before, and what helps against variables that are not set."""
+    notes = [warning for warning in wanted.warnings if warning not in before.warnings]
+    if any(found not in _unset(before) for found in _unset(wanted)):
+        notes.append(NO_NEW_VARIABLES)
+    return notes
+
+
+def _unset(settings: Settings) -> set[str]:
+    """The places of variables that ports' keys should be in and are not: a file would be a fault."""
+    keyless = (f"ports.{port.name}.credential" for port in settings.ports if port.credential is None)
+    return {settings.sources[key] for key in keyless if key in settings.sources}
 
 
 def _beside(reactor: Any, function: Callable[[], Any]) -> Deferred[Any]:

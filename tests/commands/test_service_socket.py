@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from awfproxy.commands.failure import CommandFailed
-from awfproxy.commands.service_socket import SOCKET_NAME, ServiceSocket, running_service
+from awfproxy.commands.service_socket import SOCKET_NAME, Reloaded, ServiceSocket, running_service
 from awfproxy.ledger.budget_desk import Refused
 
 
@@ -80,8 +80,8 @@ def test_a_service_runs_if_somebody_answers(tmp_path: Path) -> None:
 
 def test_a_reload(tmp_path: Path) -> None:
     """What was done, or each reason on a line of its own; a drain is only begun."""
-    with answering(tmp_path, whole("200 OK", b'{"done": true, "lines": ["Port changed: a.", "More."]}')) as service:
-        assert service.reload() == ["Port changed: a.", "More."]
+    with answering(tmp_path, whole("200 OK", b'{"done": true, "lines": ["Port changed: a.", "More."], "notes": ["Hm."]}')) as service:
+        assert service.reload() == Reloaded(["Port changed: a.", "More."], ["Hm."])
     (tmp_path / SOCKET_NAME).unlink()
     with answering(tmp_path, whole("409 X", b'{"error": {"type": "not_reloaded", "message": "f:1: x.\\nf:2: y."}}')) as service:
         with pytest.raises(CommandFailed) as refused:

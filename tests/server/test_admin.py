@@ -48,7 +48,7 @@ class Admin:
             self.health,
             exposition,
             lambda: {"ports": {}},
-            lambda head: foreign(head, frozenset(), frozenset()),
+            lambda head: foreign(head, frozenset(), None),
             in_thread,
         )
         self.service = admin_service("tcp:0:interface=127.0.0.1", AdminSite(pages, reactor), reactor)

@@ -203,7 +203,9 @@ async def test_a_defect_is_500_and_in_the_log(tmp_path: Path, logged_failures: A
 async def test_reload_and_drain(tmp_path: Path) -> None:
     """Passed on; a reload that is refused says why."""
     async with serving(tmp_path) as served:
-        assert (await served.ask("POST", "/reload"))[0] == 200
+        served.controls.reloaded = Reloaded(True, ["Port opened: a."], ["A_KEY is not set."])
+        status, _, body = await served.ask("POST", "/reload")
+        assert (status, body) == (200, {"done": True, "lines": ["Port opened: a."], "notes": ["A_KEY is not set."]})
         served.controls.reloaded = Reloaded(False, ["a.toml:3: `lisen` is unknown."])
         status, _, body = await served.ask("POST", "/reload")
         assert (status, body["error"]["message"]) == (409, "a.toml:3: `lisen` is unknown.")

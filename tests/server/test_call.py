@@ -429,9 +429,10 @@ def test_pages_of_other_origins_are_refused() -> None:
 
 def test_a_port_without_a_credential() -> None:
     """403 and not to be retried; nothing goes out without a key."""
-    stage = Stage(credential=None)
+    stage = Stage(credential=None, credential_variable="MY_KEY")
     line, error, _ = refused(stage, request())
     assert line == b"HTTP/1.1 403 Forbidden" and error["type"] == "provider_not_configured"
+    assert "Start with MY_KEY set" in error["message"]
     assert error["retryable"] is False
 
 

@@ -104,6 +104,25 @@ def test_another_key_is_used_once_its_file_stays_the_same() -> None:
     assert around.files.reads == 3 and around.watch.condition() is None
 
 
+def test_that_another_key_is_in_use_is_told(logged: list[str]) -> None:
+    """Once for each, with its place and never the key; also after trouble, and not where it is the same again."""
+    around = Around()
+    around.looks()
+    around.files.write("port", Secret("port-key-1"))
+    around.looks(5)
+    assert logged == ["`ports.p.credential`: the key in its file is another one, and is in use"]
+    around.files.write("port", None)
+    around.looks(3)
+    around.files.write("port", Secret("port-key-2"))
+    around.looks(3)
+    assert logged[2:] == ["`ports.p.credential` is well again, with another key"]
+    around.files.write("port", None)
+    around.looks(3)
+    around.files.write("port", Secret("port-key-2"))
+    around.looks(3)
+    assert logged[4:] == ["`ports.p.credential` is well again"]
+
+
 def test_a_key_that_is_written_while_it_is_read_is_not_used() -> None:
     """It was another file before and after."""
     around = Around()

@@ -127,7 +127,7 @@ class Around(msgspec.Struct):
 
     def reload(self) -> list[str]:
         """Ask on the socket."""
-        return ServiceSocket(str(self.directory / "state" / "admin.sock")).reload()
+        return ServiceSocket(str(self.directory / "state" / "admin.sock")).reload().lines
 
     def reasons(self) -> dict[str, str]:
         """Of `/health`."""

@@ -15,7 +15,7 @@ from awfproxy.core.settings import Database, KeyFile, Port, Service, Settings, S
 from awfproxy.core.settings_change import Change
 from awfproxy.server.controls import Reloaded
 from awfproxy.server.key_watch import LOOK_SECONDS
-from awfproxy.server.reloading import STOPPING, Reloading
+from awfproxy.server.reloading import NO_NEW_VARIABLES, STOPPING, Reloading
 from awfproxy.server.sockets import ListenError
 from tests.conftest import LoggedFailures
 
@@ -117,6 +117,21 @@ def test_it_is_read_and_taken_over() -> None:
     assert around.settings.ports == around.file.ports
     figures = around.reloading.figures
     assert (figures.applied, figures.refused, figures.successful, figures.succeeded_at) == (1, 0, True, 1000.5)
+
+
+def test_what_may_not_be_as_it_is_wanted_is_told(logged: list[str]) -> None:
+    """To who asked and in the log, once; of variables also that a running process gets no others."""
+    around = Around()
+    sources = {"ports.p.credential": "f:4, environment NEW_KEY"}
+    unset = msgspec.structs.replace(PORT, credential=None)
+    warning = "f:4: NEW_KEY is not set in the environment; the calls of `ports.p` will be refused."
+    around.file = msgspec.structs.replace(SETTINGS, ports=(unset,), sources=sources, warnings=(warning,))
+    assert around.ask() == [Reloaded(True, ["Port changed: p."], [warning, NO_NEW_VARIABLES])]
+    assert logged.count(warning) == logged.count(NO_NEW_VARIABLES) == 1
+    assert around.ask() == [Reloaded(True, ["The configuration is what it was."])]
+    around.file = msgspec.structs.replace(around.file, warnings=(warning, "f:9: hm."))
+    (again,) = around.ask()
+    assert again.notes == ["f:9: hm."]
 
 
 def test_what_is_wrong_is_refused_whole() -> None:
