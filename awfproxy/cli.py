@@ -168,11 +168,12 @@ def main() -> None:
 
 
 def _end_without_output(code: int) -> NoReturn:
+    from awfproxy.report.output import without_reader
+
     # What is still in the buffers would fail once more at the interpreter's end, with another exit code.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            os.dup2(nowhere, stream.fileno())
+            without_reader(stream)
     sys.exit(code)

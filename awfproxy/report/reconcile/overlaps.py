@@ -28,10 +28,7 @@ Time = tuple[int, int]
 
 
 class Side:
-    """The rows of one file that tell tokens, or costs, of one provider; they must be of one form.
-
-    :param told: columns in which any row of the file has something, `rows` or not
-    """
+    """The rows of one file that tell tokens, or costs, of one provider; they must be of one form."""
 
     def __init__(self, path: str, provider: str, costs: bool, columns: Sequence[str]) -> None:
         self.path = path
@@ -39,6 +36,7 @@ class Side:
         self.costs = costs
         #: of its form: which values a row's grouping has
         self._columns = columns
+        #: those of them in which any row has something
         self._told: set[str] = set()
         self._times: dict[tuple[str | None, ...], set[Time]] = defaultdict(set)
         self._begin: int | None = None
